@@ -1,0 +1,4 @@
+//! The RDMA live migration protocol, version 1.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;

@@ -1,0 +1,2 @@
+//! The `rdma-migration` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A strict in-memory RDMA fabric in virtual time.
