@@ -266,11 +266,6 @@ impl fmt::Display for Misbehavior {
 /// What keeps two correct sides from working together.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Incompatibility {
-    /// Private data too short for capabilities.
-    PrivateDataTooShort {
-        /// Bytes received.
-        received: usize,
-    },
     /// A version that is none (0), or newer than the policy of this side takes.
     Version {
         /// What was received.
@@ -285,9 +280,6 @@ pub enum Incompatibility {
 impl fmt::Display for Incompatibility {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PrivateDataTooShort { received } => {
-                write!(formatter, "{received} bytes of private data, 8 are needed")
-            }
             Self::Version { received } => write!(formatter, "protocol version {received}"),
             Self::PinAllRefused => formatter.write_str("it wants all RAM pinned (refused here)"),
             Self::PinAllDeclined => formatter.write_str("it declined to pin all RAM"),

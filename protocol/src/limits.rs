@@ -55,6 +55,23 @@ pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
 //# than 64 commands before the RAM section.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 
+/// Control buffers that receives are posted into, a side: for a reply, for the READY behind it, and
+/// for an ERROR; at a destination one may hold stream bytes instead.
+pub const RECEIVE_BUFFERS: usize = 3;
+
+/// Sends that may be on their way at once, a side: a reply and the READY behind it.
+pub const SENDS_OUTSTANDING_MAX: usize = 2;
+
+/// Runs that a source holds before it takes no more from its owner.
+pub const RAM_WORK_QUEUED_MAX: usize = 256;
+
+/// How far ahead in them a source asks for scans.
+pub const SCAN_AHEAD_MAX: usize = 8;
+
+/// Writes that a source has in flight, unless it is configured otherwise: half of the send queue
+/// that QEMU creates.
+pub const WRITES_IN_FLIGHT_DEFAULT: u32 = 256;
+
 const _: () = assert!(HEADER_BYTES + PAYLOAD_BYTES_MAX == CONTROL_BUFFER_BYTES);
 const _: () = assert!(STREAM_MESSAGE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_DEFAULT.is_power_of_two());
@@ -62,3 +79,6 @@ const _: () = assert!(CHUNK_BYTES_MIN.is_power_of_two() && CHUNK_BYTES_MAX.is_po
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT);
 const _: () = assert!(CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!(SIGNAL_INTERVAL_DEFAULT > 0);
+const _: () = assert!(SENDS_OUTSTANDING_MAX < RECEIVE_BUFFERS);
+const _: () = assert!(SIGNAL_INTERVAL_DEFAULT < WRITES_IN_FLIGHT_DEFAULT);
+const _: () = assert!(SCAN_AHEAD_MAX <= RAM_WORK_QUEUED_MAX);

@@ -86,15 +86,28 @@ impl Close {
             Err(Error::PeerDisconnected | Error::Transport { error: TransportError::Flushed, .. })
         );
         let precise = matches!(
-            error,
+            &error,
             Error::Transport { error, .. }
-                if error != TransportError::Flushed && error != TransportError::Cancelled
+                if *error != TransportError::Flushed && *error != TransportError::Cancelled
+        );
+        let memory = matches!(
+            error,
+            Error::Transport { operation, .. } if !operation.breaks_connection()
         );
         if vague && precise {
             self.result = Err(error);
         }
-        if self.step < CloseStep::Disconnect {
-            self.step = CloseStep::Disconnect;
+        if !memory {
+            self.peer_gone();
+        }
+    }
+
+    /// Whether the reason is the loss of the connection, and no more than that.
+    pub(crate) fn is_loss_of_connection(&self) -> bool {
+        match &self.result {
+            Err(Error::PeerDisconnected) => true,
+            Err(Error::Transport { operation, .. }) => operation.breaks_connection(),
+            _ => false,
         }
     }
 

@@ -1,10 +1,7 @@
 //! Version and capabilities, exchanged as private data of the connection management messages.
 
 use crate::error::{Error, Incompatibility};
-use crate::wire::{Capabilities, Flags};
-
-/// The version of the protocol that this crate speaks.
-pub(crate) const VERSION: u32 = 1;
+use crate::wire::{Capabilities, Flags, PROTOCOL_VERSION};
 
 /// What both sides have agreed to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,12 +54,12 @@ pub(crate) fn offer(pin_all: PinAllOffer) -> Capabilities {
     };
     //= spec/text/02-connection.md#negotiation
     //# [CON-10] A source MUST offer version 1.
-    Capabilities { version: VERSION, flags }
+    Capabilities { version: PROTOCOL_VERSION, flags }
 }
 
 /// Reads a destination's answer to [`offer`].
 pub(crate) fn confirm(pin_all: PinAllOffer, private_data: &[u8]) -> Result<Negotiated, Error> {
-    let reply = parse(private_data)?;
+    let reply = Capabilities::parse(private_data)?;
     //= spec/text/02-connection.md#negotiation
     //# [CON-17] A source MUST refuse a reply whose version is 0.
     if reply.version == 0 {
@@ -90,13 +87,13 @@ impl Negotiator {
     /// The answer to a source's private data, and what is agreed by it. An error means that the
     /// connection is to be refused.
     pub(crate) fn answer(self, private_data: &[u8]) -> Result<(Capabilities, Negotiated), Error> {
-        let request = parse(private_data)?;
+        let request = Capabilities::parse(private_data)?;
         let refused = Incompatibility::Version { received: request.version };
         match (request.version, self.newer_version) {
             //= spec/text/02-connection.md#negotiation
             //# [CON-11] A destination MUST refuse a request whose version is 0.
             (0, _) => return Err(refused.into()),
-            (VERSION, _) => {}
+            (PROTOCOL_VERSION, _) => {}
             //= spec/text/02-connection.md#negotiation
             //# [CON-12] A destination MUST answer a request of a newer version with version 1, unless
             //# its policy is to refuse newer versions.
@@ -115,18 +112,14 @@ impl Negotiator {
             (true, PinAllPolicy::Accept) => (Flags::PIN_ALL, true),
             (true, PinAllPolicy::Refuse) => return Err(Incompatibility::PinAllRefused.into()),
         };
-        Ok((Capabilities { version: VERSION, flags }, Negotiated { pin_all }))
+        Ok((Capabilities { version: PROTOCOL_VERSION, flags }, Negotiated { pin_all }))
     }
-}
-
-fn parse(private_data: &[u8]) -> Result<Capabilities, Error> {
-    Capabilities::parse(private_data)
-        .map_err(|_| Incompatibility::PrivateDataTooShort { received: private_data.len() }.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Malformed;
 
     const DEFAULT: Negotiator =
         Negotiator { pin_all: PinAllPolicy::Accept, newer_version: NewerVersion::AnswerWithOurs };
@@ -201,7 +194,7 @@ mod tests {
 
     #[test]
     fn short_private_data_is_an_error_and_long_private_data_counts_by_its_first_eight_bytes() {
-        let short = Incompatibility::PrivateDataTooShort { received: 7 };
+        let short = Malformed::PrivateDataTooShort { received: 7 };
         assert_eq!(DEFAULT.answer(&[0; 7]), Err(short.clone().into()));
         assert_eq!(confirm(PinAllOffer::Never, &[0; 7]), Err(short.into()));
         let mut long = [0xff; 56];

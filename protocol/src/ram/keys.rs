@@ -45,6 +45,8 @@ pub(crate) struct Keys {
     entries: Vec<Entry>,
     /// Regions whose local state is `Registering`.
     registering: usize,
+    /// Regions whose local state is `Registered` or `Surplus`.
+    registered: usize,
     /// Regions whose local state is `Releasing`.
     releasing: usize,
     /// The one region whose local state is `Surplus`, during the migration.
@@ -97,6 +99,7 @@ impl Keys {
         let changed = self.change(region, Local::Registering, to);
         if changed {
             self.registering -= 1;
+            self.registered += usize::from(success);
         }
         changed
     }
@@ -147,14 +150,21 @@ impl Keys {
     }
 
     /// Regions that are registered, or may be.
-    pub(crate) fn left(&self) -> usize {
-        let held = self.entries.iter().filter(|entry| entry.local != Local::Absent).count();
-        held + self.lost
+    pub(crate) const fn left(&self) -> usize {
+        self.registering + self.registered + self.releasing + self.lost
+    }
+
+    /// Whether nothing is registered, and no answer is due.
+    pub(crate) const fn all_released(&self) -> bool {
+        self.registering + self.registered + self.releasing == 0
     }
 
     fn release(&mut self, region: RegionId, from: Local) -> Option<RegionId> {
         let changed = self.change(region, from, Local::Releasing);
-        self.releasing += usize::from(changed);
+        if changed {
+            self.registered -= 1;
+            self.releasing += 1;
+        }
         changed.then_some(region)
     }
 
