@@ -75,9 +75,9 @@ pub enum SetupFault {
         /// The 64 bits that follow.
         found: u64,
     },
-    /// The list does not end where the last hook word starts.
+    /// The list does not end at the hook word.
     NotAtHook {
-        /// Bytes after the list.
+        /// Bytes between the list and the hook word.
         left: usize,
     },
     /// Two RAM blocks have one name.
@@ -135,7 +135,10 @@ impl fmt::Display for SetupFault {
                  which is a power of two"
             ),
             Self::NotAtHook { left } => {
-                write!(f, "{left} bytes follow the RAM block list, expected a hook of 8")
+                write!(
+                    f,
+                    "{left} bytes stand between the RAM block list and the hook, expected none"
+                )
             }
             Self::DuplicateName { first_offset } => {
                 write!(f, "RAM block with the name of the one at {first_offset}, expected another")
