@@ -1,4 +1,4 @@
-//! Messages that QEMU 7.2 and 10.0 really sent, as hexadecimal digits.
+//! Messages as QEMU sends them, most of them out of traces, in hexadecimal digits.
 
 use alloc::vec::Vec;
 

@@ -226,7 +226,7 @@ fn a_page_size_gives_postcopy_away_without_its_command() {
 fn a_page_size_that_is_no_power_of_two_is_rejected() {
     for size in [0, 0x20_1000u64] {
         let odd = [block("a", 0x1000), size.to_be_bytes().to_vec()].concat();
-        let all = stream(&[&ram(0x1000, &[odd.clone()])]);
+        let all = stream(&[&ram(0x1000, core::slice::from_ref(&odd))]);
         assert_eq!(fault(&all), (43, SetupFault::PageSize { found: size }));
         let all = stream(&[&ram(0x2000, &[odd, block("b", 0x1000)])]);
         assert_eq!(fault(&all), (43, SetupFault::PageSize { found: size }));
@@ -377,4 +377,23 @@ fn the_list_is_not_looked_for_without_end() {
     all.extend(HOOK);
     let expected = SetupFault::NoRamSection { searched: 4_587_265 };
     assert_eq!(fault(&all), (offset + 9, expected));
+}
+
+#[test]
+fn an_error_says_where_it_is_and_what_was_expected() {
+    let all = stream(&[&ram(0x3000, &[block("a", 0x2000), block("b", 0x2000)])]);
+    assert_eq!(
+        ram_blocks(&all).unwrap_err().to_string(),
+        "stream offset 45: RAM block of 8192 bytes, expected 4096 at most"
+    );
+    let unsupported = [
+        (Unsupported::ReturnPath, "return path (command OPEN_RETURN_PATH)"),
+        (Unsupported::Postcopy, "postcopy (command POSTCOPY_ADVISE)"),
+        (Unsupported::IgnoreShared, "ignored shared RAM (capability x-ignore-shared)"),
+        (Unsupported::Capability(Name::new(b"mapped-ram")), "capability mapped-ram"),
+        (Unsupported::Command(8), "command 8"),
+    ];
+    for (unsupported, text) in unsupported {
+        assert_eq!(unsupported.to_string(), text);
+    }
 }
