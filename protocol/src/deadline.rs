@@ -220,7 +220,10 @@ mod tests {
         let both = waits(&[TimeoutReason::Reply, TimeoutReason::Send]);
         deadlines.arm(both, &timeouts, Instant::ORIGIN);
         let (at, reason) = deadlines.next().unwrap();
-        assert_eq!((at.since(Instant::ORIGIN), reason), (timeouts.acknowledgement, TimeoutReason::Send));
+        assert_eq!(
+            (at.since(Instant::ORIGIN), reason),
+            (timeouts.acknowledgement, TimeoutReason::Send)
+        );
     }
 
     #[test]

@@ -356,7 +356,10 @@ impl fmt::Display for Misuse {
                 write!(formatter, "{length} bytes at {offset} are not inside block {block}")
             }
             Self::ChunkBytes { bytes } => {
-                write!(formatter, "chunk size {bytes}: a power of two from 1 MiB to 1 GiB is needed")
+                write!(
+                    formatter,
+                    "chunk size {bytes}: a power of two from 1 MiB to 1 GiB is needed"
+                )
             }
             Self::Limit { name } => write!(formatter, "`{name}` is out of range"),
             Self::NothingLeftToFinish => {

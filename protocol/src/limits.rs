@@ -1,9 +1,6 @@
 //! Every bound of the protocol, and how the bounds depend on each other.
 
 /// Bytes of each control buffer, header included: the longest control message.
-///
-//= spec/text/11-limits.md#control-messages
-//# [LIM-1] A control message MUST NOT be longer than 524288 bytes, its header included.
 pub const CONTROL_BUFFER_BYTES: usize = 512 * 1024;
 
 /// Bytes of the header in front of every control message.
@@ -13,9 +10,6 @@ pub const HEADER_BYTES: usize = 16;
 pub const PAYLOAD_BYTES_MAX: usize = 524_272;
 
 /// Commands that one control message carries at most, counted by the header's `repeat`.
-///
-//= spec/text/11-limits.md#control-messages
-//# [LIM-2] A control message MUST NOT carry more than 4096 commands.
 pub const COMMANDS_MAX: usize = 4096;
 
 /// Stream bytes that a sender puts into one `QEMU_FILE` at most.
@@ -33,9 +27,6 @@ pub const CHUNK_BYTES_MIN: u64 = 1024 * 1024;
 pub const CHUNK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// RAM blocks of one guest: as many as fit into one `RAM_BLOCKS_RESULT`.
-///
-//= spec/text/11-limits.md#ram-blocks
-//# [LIM-3] A migration MUST NOT have more than 16383 RAM blocks.
 pub const RAM_BLOCKS_MAX: usize = 16_383;
 
 /// Bytes of the longest name of a RAM block: its length is one byte in the stream.
@@ -49,10 +40,6 @@ pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
 
 /// Entries read from each list in front of the RAM block list of a QEMU stream: capabilities in
 /// the configuration, and commands after it. QEMU sends fewer than five of either.
-///
-//= spec/text/11-limits.md#stream
-//# [LIM-4] A receiver MUST reject a stream that names more than 64 capabilities or sends more
-//# than 64 commands before the RAM section.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 
 /// Control buffers that receives are posted into, a side: for a reply, for the READY behind it, and

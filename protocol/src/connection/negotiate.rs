@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn short_private_data_is_an_error_and_long_private_data_counts_by_its_first_eight_bytes() {
         let short = Malformed::PrivateDataTooShort { received: 7 };
-        assert_eq!(DEFAULT.answer(&[0; 7]), Err(short.clone().into()));
+        assert_eq!(DEFAULT.answer(&[0; 7]), Err(short.into()));
         assert_eq!(confirm(PinAllOffer::Never, &[0; 7]), Err(short.into()));
         let mut long = [0xff; 56];
         long[..8].copy_from_slice(&private_data(1, 0));

@@ -11,8 +11,13 @@ use crate::transport::{Access, Operation};
 use crate::wire::{Entries, Message, RamBlock, RegisterResult};
 
 impl Destination {
-    pub(super) fn serve_operation(&mut self, buffer: &mut [u8]) -> Result<Option<Operation>, Error> {
+    pub(super) fn serve_operation(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> Result<Option<Operation>, Error> {
         match &mut self.command {
+            //= spec/text/03-control-channel.md#ready
+            //# [CTL-22] A destination MUST send the reply to a command before the next READY.
             Command::None => self.ready(buffer),
             Command::Blocks { placed: false, .. } => Ok(None),
             Command::Blocks { placed: true, pin_next } => {
@@ -65,8 +70,7 @@ impl Destination {
                 rkey: self.block_rkey(block),
             })
             .collect();
-        let operation =
-            self.send(&Message::RamBlocksResult(Entries::new(&descriptors)), buffer)?;
+        let operation = self.send(&Message::RamBlocksResult(Entries::new(&descriptors)), buffer)?;
         self.command = Command::None;
         Ok(Some(operation))
     }
@@ -99,7 +103,13 @@ impl Destination {
             if let Some((offset, length)) = request.register {
                 let (region, block) = (request.region, request.block);
                 let access = Access::RemoteWrite;
-                return Ok(Some(Operation::RegisterMemory { region, block, offset, length, access }));
+                return Ok(Some(Operation::RegisterMemory {
+                    region,
+                    block,
+                    offset,
+                    length,
+                    access,
+                }));
             }
         }
         if self.grants.registering() > 0 || !self.sends.has_room() {

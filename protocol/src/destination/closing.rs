@@ -88,8 +88,7 @@ impl Destination {
         close.step = CloseStep::Done;
         self.end_reported = true;
         let result = close.result.clone();
-        let closed =
-            Closed { result, guest: self.guest_owner(), regions_left: self.grants.left() };
+        let closed = Closed { result, guest: self.guest_owner(), regions_left: self.grants.left() };
         self.events.push_back(DestinationEvent::Closed(closed));
     }
 

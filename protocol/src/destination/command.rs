@@ -156,9 +156,8 @@ impl Destination {
             //# region starts.
             let misbehavior = Misbehavior::NotRegistered { block, chunk };
             let region = self.blocks.numbered_chunk(block, chunk);
-            let region = region.filter(|region| {
-                self.grants.rkey(*region).is_some() && !regions.contains(region)
-            });
+            let region = region
+                .filter(|region| self.grants.rkey(*region).is_some() && !regions.contains(region));
             regions.push(region.ok_or(misbehavior)?);
         }
         self.command = Command::Unregister { regions, next: 0 };

@@ -2,11 +2,11 @@
 
 use super::state::{Command, Phase};
 use super::{Destination, DestinationEvent};
+use crate::address::Rkey;
 use crate::connection::CloseStep;
 use crate::control::SendPurpose;
 use crate::deadline::TimeoutReason;
 use crate::error::{Error, Misuse};
-use crate::address::Rkey;
 use crate::transport::{
     Completion, ConnectionEvent, FailedOperation, ReceiveBuffer, RegionId, TransportError,
 };

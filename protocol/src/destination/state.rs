@@ -41,11 +41,21 @@ pub(super) enum Command {
         pin_next: u32,
     },
     /// REGISTER_REQUEST.
-    Register { requested: Vec<Requested>, next: usize },
+    Register {
+        requested: Vec<Requested>,
+        next: usize,
+    },
     /// COMPRESS.
-    Zero { runs: Vec<ZeroRun>, next: usize, unanswered: usize },
+    Zero {
+        runs: Vec<ZeroRun>,
+        next: usize,
+        unanswered: usize,
+    },
     /// UNREGISTER_REQUEST.
-    Unregister { regions: Vec<RegionId>, next: usize },
+    Unregister {
+        regions: Vec<RegionId>,
+        next: usize,
+    },
 }
 
 /// One request of a REGISTER_REQUEST.

@@ -57,10 +57,6 @@ impl Blocks {
         self.chunks
     }
 
-    pub(crate) const fn chunk_size(&self) -> ChunkSize {
-        self.chunk_size
-    }
-
     pub(crate) fn lengths(&self) -> impl ExactSizeIterator<Item = u64> {
         self.blocks.iter().map(|block| block.length)
     }

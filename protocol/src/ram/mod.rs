@@ -10,7 +10,7 @@ mod writes;
 
 pub(crate) use block::Blocks;
 pub use chunk::ChunkSize;
-pub(crate) use grants::{Grant, Grants, Wanted};
+pub(crate) use grants::{Grants, Wanted};
 pub(crate) use keys::{Keys, Local, Remote};
 pub(crate) use queue::{Queue, Run, Scan, Work};
 pub(crate) use writes::Writes;

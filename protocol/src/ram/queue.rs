@@ -139,7 +139,9 @@ impl Queue {
     /// A scan was answered. False where none was under way.
     pub(crate) fn scanned(&mut self, block: BlockIndex, offset: BlockOffset, scan: Scan) -> bool {
         let run = self.work.iter_mut().find_map(|work| match work {
-            Work::Run(run) if (run.block, run.offset, run.scan) == (block, offset, Scan::Running) => {
+            Work::Run(run)
+                if (run.block, run.offset, run.scan) == (block, offset, Scan::Running) =>
+            {
                 Some(run)
             }
             _ => None,
@@ -245,6 +247,9 @@ mod tests {
         assert!(!queue.scanned(BLOCK, BlockOffset::new(MIB), Scan::Zero));
         assert!(queue.scanned(BLOCK, BlockOffset::new(0), Scan::NonZero));
         queue.pop();
-        assert_eq!(queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get()), Some(0x3000));
+        assert_eq!(
+            queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get()),
+            Some(0x3000)
+        );
     }
 }

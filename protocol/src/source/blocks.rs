@@ -43,10 +43,7 @@ impl Source {
     }
 
     /// Takes the destination's descriptors, all or none.
-    pub(super) fn take_ram_blocks(
-        &mut self,
-        received: Entries<'_, RamBlock>,
-    ) -> Result<(), Error> {
+    pub(super) fn take_ram_blocks(&mut self, received: Entries<'_, RamBlock>) -> Result<(), Error> {
         //= spec/text/04-ram-blocks.md#exchange
         //# [BLK-13] A source MUST reject a result whose number of RAM blocks differs from its own.
         let (received_count, expected) = (received.len(), self.blocks.count());

@@ -58,8 +58,7 @@ impl Source {
             return Err(Misuse::UnexpectedCompletion.into());
         }
         self.sends = Sends::new();
-        self.writes =
-            Writes::new(self.config.signal_interval, self.config.writes_in_flight_max);
+        self.writes = Writes::new(self.config.signal_interval, self.config.writes_in_flight_max);
         self.go_to(CloseStep::Release);
         Ok(())
     }
@@ -82,8 +81,7 @@ impl Source {
         // The stream had arrived whole before the connection went: that is how it is meant to end.
         let arrived = handover == Handover::Given && close.is_loss_of_connection();
         let result = if arrived { Ok(()) } else { close.result.clone() };
-        let closed =
-            Closed { result, guest: self.guest_owner(), regions_left: self.keys.left() };
+        let closed = Closed { result, guest: self.guest_owner(), regions_left: self.keys.left() };
         self.events.push_back(SourceEvent::Closed(closed));
     }
 

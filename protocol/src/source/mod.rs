@@ -172,6 +172,8 @@ impl Source {
         length: u64,
     ) -> Result<u64, Misuse> {
         self.require_round("write_ram")?;
+        //= spec/text/06-ram-writes.md#runs
+        //# [WRITE-1] A source MUST write only inside its RAM blocks.
         if !self.blocks.contains(block, offset, length) {
             return Err(Misuse::Range { block, offset: offset.get(), length });
         }
@@ -268,6 +270,9 @@ impl Source {
         }
     }
 
+    //= spec/text/08-stream.md#messages
+    //# [STR-3] A source MUST NOT send QEMU_FILE from the first other command of a round until
+    //# REGISTER_FINISHED.
     fn require_stream(&self, call: &'static str) -> Result<(), Misuse> {
         match self.phase {
             Phase::Stream => Ok(()),

@@ -70,6 +70,8 @@ impl fmt::Debug for Flags {
     }
 }
 
+//= spec/text/02-connection.md#private-data
+//# [CON-1] The capabilities MUST be encoded as the 8 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Layout {
@@ -90,6 +92,10 @@ impl Capabilities {
     /// # Errors
     /// [`Malformed::PrivateDataTooShort`] with fewer than 8 bytes.
     pub fn parse(private_data: &[u8]) -> Result<Self, Malformed> {
+        //= spec/text/02-connection.md#private-data
+        //# [CON-3] A receiver MUST ignore the bytes of the private data after the first 8.
+        //= spec/text/02-connection.md#private-data
+        //# [CON-2] A receiver MUST reject private data that is shorter than 8 bytes.
         let (layout, _) = Layout::ref_from_prefix(private_data)
             .map_err(|_| Malformed::PrivateDataTooShort { received: private_data.len() })?;
         Ok(Self { version: layout.version.get(), flags: Flags(layout.flags.get()) })
@@ -100,5 +106,56 @@ impl Capabilities {
     pub fn to_bytes(self) -> [u8; PRIVATE_DATA_BYTES] {
         let layout = Layout { version: self.version.into(), flags: self.flags.0.into() };
         zerocopy::transmute!(layout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= spec/text/02-connection.md#private-data
+    //= type=test
+    //# [CON-1] The capabilities MUST be encoded as the 8 bytes of this table.
+    #[test]
+    fn capabilities_are_two_big_endian_words() {
+        let capabilities = Capabilities { version: 1, flags: Flags::PIN_ALL };
+        assert_eq!(capabilities.to_bytes(), [0, 0, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(Capabilities::parse(&[0, 0, 0, 1, 0, 0, 0, 1]), Ok(capabilities));
+
+        let strange = Capabilities { version: 0x0102_0304, flags: Flags::from_bits(0xfffe_0005) };
+        assert_eq!(strange.to_bytes(), [1, 2, 3, 4, 0xff, 0xfe, 0, 5]);
+        assert_eq!(Capabilities::parse(&strange.to_bytes()), Ok(strange));
+    }
+
+    //= spec/text/02-connection.md#private-data
+    //= type=test
+    //# [CON-2] A receiver MUST reject private data that is shorter than 8 bytes.
+    #[test]
+    fn private_data_shorter_than_the_capabilities_is_rejected() {
+        for received in 0..PRIVATE_DATA_BYTES {
+            let private_data = &[0, 0, 0, 1, 0, 0, 0, 1][..received];
+            let expected = Err(Malformed::PrivateDataTooShort { received });
+            assert_eq!(Capabilities::parse(private_data), expected);
+        }
+    }
+
+    //= spec/text/02-connection.md#private-data
+    //= type=test
+    //# [CON-3] A receiver MUST ignore the bytes of the private data after the first 8.
+    #[test]
+    fn what_follows_the_capabilities_says_nothing() {
+        let mut area = [0xa5; 56];
+        area[..8].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0]);
+        let expected = Capabilities { version: 1, flags: Flags::NONE };
+        assert_eq!(Capabilities::parse(&area), Ok(expected));
+    }
+
+    #[test]
+    fn flags_are_a_set() {
+        let unknown = Flags::from_bits(0xffff_fffe);
+        assert!(!unknown.contains(Flags::PIN_ALL));
+        assert_eq!(unknown.intersection(Flags::KNOWN), Flags::NONE);
+        assert!(unknown.union(Flags::PIN_ALL).contains(Flags::PIN_ALL));
+        assert!(Flags::NONE.contains(Flags::NONE));
     }
 }

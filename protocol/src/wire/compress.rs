@@ -20,6 +20,8 @@ pub struct Compress {
 }
 
 /// The form on the wire, 24 bytes.
+//= spec/text/07-zero-pages.md#layout
+//# [ZERO-1] A `COMPRESS` command MUST be encoded as the 24 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Layout {
@@ -54,5 +56,27 @@ impl Sealed for Compress {
             offset: self.offset.get().into(),
             length: self.length.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::bytes;
+    use super::*;
+
+    //= spec/text/07-zero-pages.md#layout
+    //= type=test
+    //# [ZERO-1] A `COMPRESS` command MUST be encoded as the 24 bytes of this table.
+    #[test]
+    fn a_zero_run_has_its_fields_in_the_order_of_the_table() {
+        let run = Compress {
+            value: 0x0102_0304,
+            block: BlockIndex::new(0x0506_0708),
+            offset: RamAddress::new(0x1112_1314_1516_1718),
+            length: 0x2122_2324_2526_2728,
+        };
+        let wire = bytes("01020304 05060708 1112131415161718 2122232425262728");
+        assert_eq!(run.to_layout().as_bytes(), wire);
+        assert_eq!(Compress::from_layout(Layout::ref_from_bytes(&wire).unwrap()), run);
     }
 }

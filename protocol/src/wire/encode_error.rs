@@ -60,3 +60,18 @@ impl fmt::Display for EncodeError {
 }
 
 impl core::error::Error for EncodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn an_error_says_what_was_given_and_what_is_allowed() {
+        let kind = Kind::Compress;
+        let count = EncodeError::CountOutOfRange { kind, count: 4097, min: 1, max: 4096 };
+        assert_eq!(count.to_string(), "COMPRESS with 4097 commands, expected 1 to 4096");
+        let buffer = EncodeError::BufferTooSmall { needed: 40, available: 39 };
+        assert_eq!(buffer.to_string(), "buffer of 39 bytes, the message needs 40");
+    }
+}

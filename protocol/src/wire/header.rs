@@ -18,6 +18,8 @@ pub struct Header {
     pub repeat: u32,
 }
 
+//= spec/text/03-control-channel.md#header
+//# [CTL-1] A header MUST be encoded as the 16 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Layout {
@@ -45,14 +47,14 @@ impl Header {
     /// Reads the header and returns the bytes after it.
     pub(super) fn split_from(bytes: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         //= spec/text/03-control-channel.md#header
-        //# [CTL-1] A receiver MUST reject a message that is shorter than its 16-byte header.
+        //# [CTL-2] A receiver MUST reject a message that is shorter than its header.
         let (layout, payload) = Layout::ref_from_prefix(bytes)
             .map_err(|_| Malformed::HeaderTruncated { received: bytes.len() })?;
         //= spec/text/03-control-channel.md#kinds
-        //# [CTL-5] A receiver MUST reject a message whose `type` is not in this list.
+        //# [CTL-6] A receiver MUST reject a message whose `type` is not in this table.
         let kind = Kind::try_from(layout.kind.get())?;
         //= spec/text/03-control-channel.md#header
-        //# [CTL-4] A receiver MUST ignore the header's padding.
+        //# [CTL-5] A receiver MUST ignore the padding of a header.
         let header =
             Self { payload_bytes: layout.payload_bytes.get(), kind, repeat: layout.repeat.get() };
         Ok((header, payload))
@@ -76,5 +78,43 @@ impl Header {
         let (front, payload) = buffer.split_first_chunk_mut()?;
         *front = self.to_bytes();
         Some(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::{self, bytes};
+    use super::*;
+
+    //= spec/text/03-control-channel.md#header
+    //= type=test
+    //# [CTL-1] A header MUST be encoded as the 16 bytes of this table.
+    #[test]
+    fn a_header_is_four_big_endian_words() {
+        let header = Header { payload_bytes: 0x0102_0304, kind: Kind::Ready, repeat: 0x0506_0708 };
+        assert_eq!(header.to_bytes()[..], bytes("01020304 00000002 05060708 00000000"));
+        assert_eq!(Header::parse(&header.to_bytes()), Ok(header));
+    }
+
+    //= spec/text/03-control-channel.md#header
+    //= type=test
+    //# [CTL-5] A receiver MUST ignore the padding of a header.
+    #[test]
+    fn the_padding_of_a_header_says_nothing() {
+        let clean = Header::parse(&bytes("00000008 00000003 d8e63f10 00000000")).unwrap();
+        let garbage = bytes(golden::QEMU_FILE_GARBAGE);
+        assert_eq!(Header::parse(&garbage), Ok(clean));
+        assert_ne!(clean.to_bytes()[..], garbage[..16]);
+    }
+
+    //= spec/text/03-control-channel.md#header
+    //= type=test
+    //# [CTL-2] A receiver MUST reject a message that is shorter than its header.
+    #[test]
+    fn a_message_shorter_than_a_header_is_rejected() {
+        for received in 0..HEADER_BYTES {
+            let bytes = &bytes(golden::READY)[..received];
+            assert_eq!(Header::parse(bytes), Err(Malformed::HeaderTruncated { received }));
+        }
     }
 }

@@ -130,7 +130,7 @@ mod tests {
 
     //= spec/text/03-control-channel.md#kinds
     //= type=test
-    //# [CTL-5] A receiver MUST reject a message whose `type` is not in this list.
+    //# [CTL-6] A receiver MUST reject a message whose `type` is not in this table.
     #[test]
     fn an_unknown_number_is_kept_in_the_error() {
         for number in [12, 77, u32::MAX] {

@@ -123,3 +123,38 @@ impl From<UnknownKind> for Malformed {
         Self::UnknownKind { number }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn an_error_says_what_was_received_and_what_was_expected() {
+        let kind = Kind::RegisterResult;
+        let not_repeat =
+            Malformed::PayloadNotRepeat { kind, repeat: 3, command_bytes: 16, payload_bytes: 32 };
+        let cases = [
+            (
+                Malformed::HeaderTruncated { received: 7 },
+                "message of 7 bytes, expected a header of 16",
+            ),
+            (Malformed::UnknownKind { number: 77 }, "unknown message type 77, expected 0 to 11"),
+            (
+                Malformed::LengthMismatch { kind, declared: 16, received: 15 },
+                "REGISTER_RESULT declares 16 bytes, but 15 follow the header",
+            ),
+            (
+                not_repeat,
+                "REGISTER_RESULT with a payload of 32 bytes, expected 3 commands of 16 bytes",
+            ),
+            (
+                Malformed::PrivateDataTooShort { received: 4 },
+                "private data of 4 bytes, expected 8 or more",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

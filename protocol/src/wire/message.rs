@@ -56,6 +56,8 @@ impl<'a> Message<'a> {
             Kind::None => empty(header, payload, Self::None)?,
             Kind::Error => empty(header, payload, Self::Error)?,
             Kind::Ready => empty(header, payload, Self::Ready)?,
+            //= spec/text/03-control-channel.md#kinds
+            //# [CTL-8] A receiver MUST reject a `QEMU_FILE` without payload.
             Kind::QemuFile if payload.is_empty() => return Err(Malformed::EmptyStream),
             Kind::QemuFile => Self::QemuFile(payload),
             Kind::RamBlocksRequest => empty(header, payload, Self::RamBlocksRequest)?,
@@ -154,13 +156,16 @@ impl<'a> Message<'a> {
     fn repeat(&self) -> Result<u32, EncodeError> {
         match self {
             //= spec/text/03-control-channel.md#repeat
-            //# [CTL-13] A sender MUST set `repeat` to 1 in a message that carries no array counted by
-            //# it.
+            //# [CTL-12] A sender MUST set `repeat` to 1 in a message whose commands it does not
+            //# count.
             Self::None
             | Self::Error
             | Self::Ready
             | Self::RamBlocksRequest
             | Self::RegisterFinished => Ok(1),
+            //= spec/text/11-limits.md#control-messages
+            //# [LIM-1] A sender MUST NOT send a control message of more than 524288 bytes, header
+            //# included.
             Self::QemuFile(stream) if (1..=PAYLOAD_BYTES_MAX).contains(&stream.len()) => Ok(1),
             Self::QemuFile(stream) => {
                 Err(EncodeError::StreamOutOfRange { stream_bytes: stream.len() })
@@ -183,6 +188,8 @@ impl<'a> Message<'a> {
 
     /// `count` in the width of the wire, if it lies between `min` and `max`.
     fn count(&self, count: usize, min: usize, max: usize) -> Result<u32, EncodeError> {
+        //= spec/text/11-limits.md#control-messages
+        //# [LIM-2] A sender MUST NOT put more than 4096 commands into a control message.
         u32::try_from(count)
             .ok()
             .filter(|_| (min..=max).contains(&count))
@@ -193,10 +200,10 @@ impl<'a> Message<'a> {
 fn check_length(header: Header, payload: &[u8]) -> Result<(), Malformed> {
     let Header { kind, payload_bytes: declared, .. } = header;
     //= spec/text/03-control-channel.md#header
-    //# [CTL-2] A receiver MUST reject a header whose `length` is more than 524272.
+    //# [CTL-3] A receiver MUST reject a header whose `length` is more than 524272.
     if usize::try_from(declared).is_ok_and(|declared| declared <= PAYLOAD_BYTES_MAX) {
         //= spec/text/03-control-channel.md#header
-        //# [CTL-3] A receiver MUST reject a header whose `length` does not match the number of
+        //# [CTL-4] A receiver MUST reject a header whose `length` does not match the number of
         //# bytes received after it.
         if u32::try_from(payload.len()) == Ok(declared) {
             return Ok(());
@@ -206,12 +213,16 @@ fn check_length(header: Header, payload: &[u8]) -> Result<(), Malformed> {
     Err(Malformed::PayloadTooLong { kind, declared })
 }
 
-/// `message`, if no payload came with it. Its `repeat` says nothing.
+/// `message`, if no payload came with it.
+//= spec/text/03-control-channel.md#repeat
+//# [CTL-9] A receiver MUST ignore `repeat` in a message whose commands it does not count.
 fn empty<'a>(
     header: Header,
     payload: &[u8],
     message: Message<'a>,
 ) -> Result<Message<'a>, Malformed> {
+    //= spec/text/03-control-channel.md#kinds
+    //# [CTL-7] A receiver MUST reject a payload where this table has none.
     if payload.is_empty() {
         return Ok(message);
     }
@@ -219,6 +230,9 @@ fn empty<'a>(
 }
 
 fn ram_blocks(payload: &[u8]) -> Result<Entries<'_, RamBlock>, Malformed> {
+    //= spec/text/04-ram-blocks.md#layout
+    //# [BLK-2] A source MUST reject a `RAM_BLOCKS_RESULT` whose payload is not a whole number of
+    //# RAM blocks.
     Entries::received(payload).ok_or(Malformed::PartialRamBlock {
         block_bytes: RamBlock::BYTES,
         payload_bytes: payload.len(),
@@ -228,6 +242,9 @@ fn ram_blocks(payload: &[u8]) -> Result<Entries<'_, RamBlock>, Malformed> {
 /// The `repeat` commands that the payload must consist of.
 fn commands<T: Entry>(header: Header, payload: &[u8]) -> Result<Entries<'_, T>, Malformed> {
     check_repeat(header)?;
+    //= spec/text/03-control-channel.md#repeat
+    //# [CTL-11] A receiver MUST reject a payload that is not as long as the commands that `repeat`
+    //# counts.
     Entries::received(payload)
         .filter(|commands| u32::try_from(commands.len()) == Ok(header.repeat))
         .ok_or(not_repeat::<T>(header, payload))
@@ -236,6 +253,9 @@ fn commands<T: Entry>(header: Header, payload: &[u8]) -> Result<Entries<'_, T>, 
 /// The results to `repeat` requests: one for each, or for the first alone.
 fn results(header: Header, payload: &[u8]) -> Result<Entries<'_, RegisterResult>, Malformed> {
     check_repeat(header)?;
+    //= spec/text/03-control-channel.md#repeat
+    //# [CTL-13] A source MUST accept a `REGISTER_RESULT` that carries one result, whatever its
+    //# counted `repeat`.
     Entries::received(payload)
         .filter(|results| results.len() == 1 || u32::try_from(results.len()) == Ok(header.repeat))
         .ok_or(not_repeat::<RegisterResult>(header, payload))
@@ -243,6 +263,8 @@ fn results(header: Header, payload: &[u8]) -> Result<Entries<'_, RegisterResult>
 
 fn check_repeat(header: Header) -> Result<(), Malformed> {
     let Header { kind, repeat, .. } = header;
+    //= spec/text/03-control-channel.md#repeat
+    //# [CTL-10] A receiver MUST reject a counted `repeat` that is 0 or more than 4096.
     if repeat_in_range(repeat) {
         return Ok(());
     }
@@ -261,3 +283,6 @@ fn not_repeat<T: Entry>(header: Header, payload: &[u8]) -> Malformed {
         payload_bytes: payload.len(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod capabilities;
 mod compress;
 mod encode_error;
 mod entries;
+#[cfg(test)]
+mod golden;
 mod header;
 mod kind;
 mod malformed;

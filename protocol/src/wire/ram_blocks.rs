@@ -21,6 +21,8 @@ pub struct RamBlock {
 }
 
 /// The form on the wire, 32 bytes.
+//= spec/text/04-ram-blocks.md#layout
+//# [BLK-1] A RAM block MUST be encoded as the 32 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Layout {
@@ -45,6 +47,8 @@ impl Sealed for RamBlock {
     type Layout = Layout;
 
     fn from_layout(layout: &Layout) -> Self {
+        //= spec/text/04-ram-blocks.md#layout
+        //# [BLK-3] A source MUST ignore the padding of a RAM block.
         Self {
             remote_address: HostAddress::new(layout.remote_address.get()),
             offset: RamAddress::new(layout.offset.get()),
@@ -61,5 +65,37 @@ impl Sealed for RamBlock {
             rkey: self.rkey.get().into(),
             padding: U32::ZERO,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::bytes;
+    use super::*;
+
+    const BLOCK: RamBlock = RamBlock {
+        remote_address: HostAddress::new(0x0102_0304_0506_0708),
+        offset: RamAddress::new(0x1112_1314_1516_1718),
+        length: 0x2122_2324_2526_2728,
+        rkey: Rkey::new(0x3132_3334),
+    };
+
+    //= spec/text/04-ram-blocks.md#layout
+    //= type=test
+    //# [BLK-1] A RAM block MUST be encoded as the 32 bytes of this table.
+    #[test]
+    fn a_ram_block_has_its_fields_in_the_order_of_the_table() {
+        let wire = bytes("0102030405060708 1112131415161718 2122232425262728 31323334 00000000");
+        assert_eq!(BLOCK.to_layout().as_bytes(), wire);
+        assert_eq!(RamBlock::from_layout(Layout::ref_from_bytes(&wire).unwrap()), BLOCK);
+    }
+
+    //= spec/text/04-ram-blocks.md#layout
+    //= type=test
+    //# [BLK-3] A source MUST ignore the padding of a RAM block.
+    #[test]
+    fn the_padding_of_a_ram_block_says_nothing() {
+        let wire = bytes("0102030405060708 1112131415161718 2122232425262728 31323334 0000567f");
+        assert_eq!(RamBlock::from_layout(Layout::ref_from_bytes(&wire).unwrap()), BLOCK);
     }
 }

@@ -19,6 +19,8 @@ pub struct RegisterRequest {
 }
 
 /// The form of a request on the wire, 24 bytes.
+//= spec/text/05-registration.md#layout
+//# [REG-1] A register request MUST be encoded as the 24 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct RequestLayout {
@@ -68,6 +70,8 @@ pub struct RegisterResult {
 }
 
 /// The form of a result on the wire, 16 bytes.
+//= spec/text/05-registration.md#layout
+//# [REG-3] A register result MUST be encoded as the 16 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct ResultLayout {
@@ -85,6 +89,8 @@ impl Sealed for RegisterResult {
     type Layout = ResultLayout;
 
     fn from_layout(layout: &ResultLayout) -> Self {
+        //= spec/text/05-registration.md#layout
+        //# [REG-4] A source MUST ignore the padding of a result.
         Self {
             rkey: Rkey::new(layout.rkey.get()),
             host_address: HostAddress::new(layout.host_address.get()),
@@ -97,5 +103,63 @@ impl Sealed for RegisterResult {
             padding: U32::ZERO,
             host_address: self.host_address.get().into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::bytes;
+    use super::*;
+
+    const REQUEST: RegisterRequest = RegisterRequest {
+        address: RamAddress::new(0x0102_0304_0506_0708),
+        block: BlockIndex::new(0x1112_1314),
+        chunks: 0x2122_2324_2526_2728,
+    };
+    const RESULT: RegisterResult = RegisterResult {
+        rkey: Rkey::new(0x0102_0304),
+        host_address: HostAddress::new(0x1112_1314_1516_1718),
+    };
+
+    //= spec/text/05-registration.md#layout
+    //= type=test
+    //# [REG-1] A register request MUST be encoded as the 24 bytes of this table.
+    #[test]
+    fn a_request_has_its_fields_in_the_order_of_the_table() {
+        let wire = bytes("0102030405060708 11121314 00000000 2122232425262728");
+        assert_eq!(REQUEST.to_layout().as_bytes(), wire);
+        let layout = RequestLayout::ref_from_bytes(&wire).unwrap();
+        assert_eq!(RegisterRequest::from_layout(layout), REQUEST);
+    }
+
+    //= spec/text/05-registration.md#layout
+    //= type=test
+    //# [REG-2] A destination MUST ignore the padding of a request.
+    #[test]
+    fn the_padding_of_a_request_says_nothing() {
+        let wire = bytes("0102030405060708 11121314 0000567f 2122232425262728");
+        let layout = RequestLayout::ref_from_bytes(&wire).unwrap();
+        assert_eq!(RegisterRequest::from_layout(layout), REQUEST);
+    }
+
+    //= spec/text/05-registration.md#layout
+    //= type=test
+    //# [REG-3] A register result MUST be encoded as the 16 bytes of this table.
+    #[test]
+    fn a_result_has_its_fields_in_the_order_of_the_table() {
+        let wire = bytes("01020304 00000000 1112131415161718");
+        assert_eq!(RESULT.to_layout().as_bytes(), wire);
+        let layout = ResultLayout::ref_from_bytes(&wire).unwrap();
+        assert_eq!(RegisterResult::from_layout(layout), RESULT);
+    }
+
+    //= spec/text/05-registration.md#layout
+    //= type=test
+    //# [REG-4] A source MUST ignore the padding of a result.
+    #[test]
+    fn the_padding_of_a_result_says_nothing() {
+        let wire = bytes("01020304 af7f0000 1112131415161718");
+        let layout = ResultLayout::ref_from_bytes(&wire).unwrap();
+        assert_eq!(RegisterResult::from_layout(layout), RESULT);
     }
 }

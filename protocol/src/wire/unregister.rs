@@ -16,6 +16,8 @@ pub struct UnregisterRequest {
 }
 
 /// The form on the wire, 24 bytes: that of a register request.
+//= spec/text/05-registration.md#layout
+//# [REG-5] An unregister request MUST be encoded as the 24 bytes of this table.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Layout {
@@ -45,5 +47,24 @@ impl Sealed for UnregisterRequest {
             padding: U32::ZERO,
             chunks: U64::ZERO,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::bytes;
+    use super::*;
+
+    //= spec/text/05-registration.md#layout
+    //= type=test
+    //# [REG-5] An unregister request MUST be encoded as the 24 bytes of this table.
+    #[test]
+    fn an_unregister_request_has_its_fields_in_the_order_of_the_table() {
+        let request =
+            UnregisterRequest { chunk: 0x0102_0304_0506_0708, block: BlockIndex::new(0x1112_1314) };
+        let wire = bytes("0102030405060708 11121314 00000000 0000000000000000");
+        assert_eq!(request.to_layout().as_bytes(), wire);
+        let layout = Layout::ref_from_bytes(&wire).unwrap();
+        assert_eq!(UnregisterRequest::from_layout(layout), request);
     }
 }
