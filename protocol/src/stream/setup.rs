@@ -121,9 +121,7 @@ fn split_at_ram_section(stream: &[u8]) -> Result<(&[u8], &[u8], usize), SetupErr
     //= spec/text/08-stream.md#ram-block-list
     //# [STR-22] A destination MUST take the list from the last RAM section that starts in the
     //# stream so far.
-    let position = tail
-        .windows(RAM_SECTION_BYTES)
-        .rposition(|window| starts_ram_section(window).unwrap_or(false));
+    let position = tail.windows(RAM_SECTION_BYTES).rposition(starts_ram_section);
     position
         .and_then(|position| position.checked_add(skipped))
         .and_then(|offset| Some((offset, stream.split_at_checked(offset)?)))
@@ -134,12 +132,11 @@ fn split_at_ram_section(stream: &[u8]) -> Result<(&[u8], &[u8], usize), SetupErr
         })
 }
 
-fn starts_ram_section(window: &[u8]) -> Result<bool, SetupError> {
-    let mut reader = Reader::new(window, 0);
-    Ok(reader.u8("start of a section")? == SECTION_START
-        && reader.u32("section number").is_ok()
-        && reader.take(RAM_SECTION.len(), "section name")? == RAM_SECTION
-        && reader.u64("total")? & words::FLAGS_MASK == words::MEM_SIZE)
+fn starts_ram_section(window: &[u8]) -> bool {
+    let [SECTION_START, _, _, _, _, rest @ ..] = window else { return false };
+    rest.strip_prefix(&RAM_SECTION)
+        .and_then(<[u8]>::first_chunk)
+        .is_some_and(|word| u64::from_be_bytes(*word) & words::FLAGS_MASK == words::MEM_SIZE)
 }
 
 /// The RAM section, up to the hook, while it is read.

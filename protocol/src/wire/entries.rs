@@ -167,3 +167,34 @@ impl<T: Entry> fmt::Debug for Iter<'_, T> {
         f.debug_list().entries(self.clone()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::RegisterResult;
+    use super::super::golden::bytes;
+    use super::*;
+    use crate::address::{HostAddress, Rkey};
+
+    const fn result(rkey: u32) -> RegisterResult {
+        RegisterResult { rkey: Rkey::new(rkey), host_address: HostAddress::new(0x1000) }
+    }
+
+    #[test]
+    fn arrays_are_equal_if_their_values_are() {
+        let wire = bytes(
+            "00000001 00000000 0000000000001000
+             00000002 af7f0000 0000000000001000",
+        );
+        let received = Entries::<RegisterResult>::received(&wire).unwrap();
+        assert_eq!(received, Entries::new(&[result(1), result(2)]));
+        assert_ne!(received, Entries::new(&[result(1), result(3)]));
+        assert_ne!(received, Entries::new(&[result(1)]));
+        assert_ne!(Entries::new(&[result(1), result(2)]), Entries::new(&[result(2), result(1)]));
+    }
+
+    #[test]
+    fn half_a_command_is_no_array() {
+        assert_eq!(Entries::<RegisterResult>::received(&[0; 24]), None);
+        assert!(Entries::<RegisterResult>::received(&[]).unwrap().is_empty());
+    }
+}

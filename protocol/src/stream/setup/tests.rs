@@ -125,6 +125,13 @@ fn the_last_ram_section_counts_even_behind_unknown_sections() {
     let setup = ram_blocks(&all).unwrap();
     assert_eq!(found(&setup), [("pc.ram".to_string(), 0x2000, None)]);
 
+    // Names that hold all of it but the first byte, or all but the flag in the word behind.
+    let names = ["\x02\0\0\0\0\x03ram\0\0\0\0\0\0\0\x04", "\x01\0\0\0\0\x03ram\0\0\0\0\0\0\0\x04"];
+    let [first, second] = names.map(|name| Name::new(name.as_bytes()).to_string());
+    let all = stream(&[&ram(0x2000, &[block(names[0], 0x1004), block(names[1], 0xffc)])]);
+    let expected = [(first, 0x1004, None), (second, 0xffc, None)];
+    assert_eq!(found(&ram_blocks(&all).unwrap()), expected);
+
     let none = stream(&[&configuration(&[]), unknown]);
     assert_eq!(fault(&none), (0, SetupFault::NoRamSection { searched: none.len() - 8 }));
 }
