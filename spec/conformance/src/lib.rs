@@ -3,4 +3,6 @@
 //! It reads and writes the protocol's bytes with its own [`codec`], so that the judge shares no
 //! code with what it judges.
 
+pub mod capture;
 pub mod codec;
+pub mod inspect;
