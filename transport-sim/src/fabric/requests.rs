@@ -100,6 +100,7 @@ impl Fabric {
         if !self.may_post(side, Operation::Send { length }, FailedOperation::Send) {
             return;
         }
+        self.spend_credit(side, &message);
         let effect = self.striker.pass(Site::Send(side));
         let (message, fate) = match effect {
             Some(Effect::Fate(fate)) => (message, fate),
@@ -116,6 +117,17 @@ impl Fabric {
             self.inject_error(side);
         }
         self.pump(side);
+    }
+
+    /// One READY pays for one command; ERROR is free.
+    fn spend_credit(&mut self, side: Side, message: &[u8]) {
+        let Ok(Header { kind, .. }) = Header::parse(message) else { return };
+        if side == Side::Destination || kind == Kind::Error {
+            return;
+        }
+        if !core::mem::replace(&mut self.endpoints.source.ready, false) {
+            self.breach(side, Breach::CommandWithoutReady(kind));
+        }
     }
 
     /// The side's program sends ERROR without its machine knowing.
@@ -268,8 +280,7 @@ impl Fabric {
         let one_way = self.config.cost.one_way();
         self.recorder.departed(from, &transmission, now, one_way, copies);
         for _ in 0..copies {
-            let event =
-                Event::Arrived { to: from.peer(), transmission: transmission.clone() };
+            let event = Event::Arrived { to: from.peer(), transmission: transmission.clone() };
             self.agenda.add_after(one_way, event);
         }
         if copies == 0 {
@@ -279,8 +290,7 @@ impl Fabric {
     }
 
     fn copies_that_arrive(&mut self, from: Side, transmission: &Transmission) -> usize {
-        let is_last =
-            from == Side::Source && self.last_send == Some(transmission.request.sequence);
+        let is_last = from == Side::Source && self.last_send == Some(transmission.request.sequence);
         let last = if is_last { self.striker.pass(Site::LastSend) } else { None };
         let mut copies = 1;
         for effect in self.striker.pass(Site::Departure).into_iter().chain(last) {
