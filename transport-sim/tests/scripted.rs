@@ -34,8 +34,9 @@ fn a_source_writes_what_the_played_destination_grants() {
     peer.reply(Kind::Ready);
     peer.expect_send(Kind::RegisterFinished);
     let written = peer.peer_memory(granted);
-    assert_eq!(written[MIB as usize], 7);
-    assert_eq!(written.iter().filter(|byte| **byte == 7).count(), 0x1000);
+    let page = |offset| written[offset..offset + 0x1000].to_vec();
+    assert_eq!(page(1 << 20), [7; 0x1000]);
+    assert_eq!(page((1 << 20) + 0x1000), [0; 0x1000]);
     assert!(matches!(peer.events()[..], [SourceEvent::Connected(_), ..]));
     assert_eq!(peer.violations(), [""; 0]);
 }
@@ -81,13 +82,12 @@ fn a_destination_takes_what_the_played_source_writes() {
 #[test]
 fn a_played_source_without_credit_is_found_out() {
     let mut peer = ScriptedSource::established();
-    peer.reply(Kind::RegisterFinished);
-    peer.reply(Kind::RegisterFinished);
-    peer.reply(Kind::RegisterFinished);
+    peer.send(&Message::QemuFile(b"held by the owner, who has not taken it"));
+    peer.expect_no_send();
+    peer.send(&Message::QemuFile(b"more"));
     let events = peer.events();
     let Some(DestinationEvent::Closed(closed)) = events.last() else { panic!("{events:?}") };
-    assert!(matches!(
-        closed.result,
-        Err(Error::PeerMisbehaved(Misbehavior::RamBeforeRamBlocks(_)))
-    ));
+    let early = Misbehavior::CommandWithoutReady(Kind::QemuFile);
+    assert_eq!(closed.result, Err(Error::PeerMisbehaved(early)));
+    assert_eq!(peer.violations(), ["source: QEMU_FILE without a READY for it"]);
 }
