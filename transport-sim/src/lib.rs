@@ -6,24 +6,31 @@
 //! from a [`FaultPlan`]. The same configuration gives the same run, exactly.
 #![forbid(unsafe_code)]
 
+mod checker;
 mod clock;
 mod cost;
 mod fabric;
 mod fault;
 mod memory;
+mod pair;
+pub mod plain;
 mod port;
 mod queue_pair;
 mod region;
+mod scripted;
 mod side;
 mod trace;
 mod violation;
 
+pub use checker::{FinalOwner, SplitBrain};
 pub use cost::{CostModel, CostPreset, Figure, Parameter, Status, Unit, UnknownPreset};
 pub use fabric::{Fabric, FabricConfig, Pinned};
 pub use fault::{FAULTS, Fault, FaultKind, FaultPlan, ParseFaultError, Recovery};
 pub use memory::{Backing, PAGE_BYTES, ZeroMap};
+pub use pair::{Pair, Stuck};
 pub use port::Port;
 pub use queue_pair::PATH_MTU_BYTES;
+pub use scripted::{Scripted, ScriptedSource};
 pub use side::{Side, Sides};
 pub use trace::{Opcode, Recorder, WireCounters};
 pub use violation::{Breach, Violation};

@@ -3,10 +3,10 @@
 use rdma_migration_protocol::address::{BlockIndex, HostAddress};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
-    Completion, ConnectionEvent, Input, Operation, ReceiveBuffer, Transport,
+    Completion, ConnectionEvent, Input, Operation, ReceiveBuffer, Statistics, Transport,
 };
 
-use crate::fabric::{Endpoint, Fabric, Report, Seen};
+use crate::fabric::{Endpoint, Fabric, ReceiveSlot, Report, Seen};
 use crate::memory::Backing;
 use crate::side::Side;
 use crate::violation::Breach;
@@ -75,6 +75,12 @@ impl<'f> Port<'f> {
         self.fabric.wake_at(self.side, instant);
     }
 
+    /// What this side has cost so far.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.endpoint().statistics
+    }
+
     /// Whether the fault of that name, which the owner acts out itself, is due now. True once.
     pub fn fault_due(&mut self, name: &str) -> bool {
         self.fabric.fault_due(name)
@@ -99,6 +105,8 @@ impl Transport for Port<'_> {
     }
 
     fn issue(&mut self, operation: Operation) {
+        let endpoint = self.fabric.endpoint_mut(self.side);
+        endpoint.statistics.operation(&operation, &endpoint.send_buffer);
         self.fabric.issue(self.side, operation);
     }
 
@@ -112,7 +120,13 @@ impl Transport for Port<'_> {
             endpoint.awake = false;
             return None;
         };
-        Some(endpoint.show(report))
+        let Endpoint { statistics, receive_slots, private_data, queue_pair, .. } = endpoint;
+        queue_pair.slots = queue_pair.slots.saturating_sub(report.slots());
+        let input = show(report, receive_slots, private_data);
+        if let Input::Completion(completion) = &input {
+            statistics.completion(completion);
+        }
+        Some(input)
     }
 
     fn receive_buffer(&self, buffer: ReceiveBuffer) -> &[u8] {
@@ -127,50 +141,43 @@ impl Transport for Port<'_> {
     }
 }
 
-impl Endpoint {
-    /// Hands a report over in the form that machines take.
-    fn show(&mut self, report: Report) -> Input<'_> {
-        let completion = match report {
-            Report::Requested(private_data) => {
-                self.private_data = private_data;
-                let private_data = &self.private_data;
-                return Input::Connection(ConnectionEvent::Requested { private_data });
-            }
-            Report::Established(private_data) => {
-                self.private_data = private_data;
-                let private_data = &self.private_data;
-                return Input::Connection(ConnectionEvent::Established { private_data });
-            }
-            Report::Rejected => return Input::Connection(ConnectionEvent::Rejected),
-            Report::ConnectionFailed(error) => {
-                return Input::Connection(ConnectionEvent::Failed { error });
-            }
-            Report::ConnectionLost => return Input::Connection(ConnectionEvent::Disconnected),
-            Report::Received(buffer) => {
-                let bytes = self.slot(buffer).map_or(&[][..], |slot| &slot.bytes);
-                Completion::Received { buffer, bytes }
-            }
-            Report::Sent(slots) => {
-                self.queue_pair.slots = self.queue_pair.slots.saturating_sub(slots);
-                Completion::Sent
-            }
-            Report::RamWritten(slots) => {
-                self.queue_pair.slots = self.queue_pair.slots.saturating_sub(slots);
-                Completion::RamWritten
-            }
-            Report::RamScanned { block, offset, zero } => {
-                Completion::RamScanned { block, offset, zero }
-            }
-            Report::RamZeroed { block, offset } => Completion::RamZeroed { block, offset },
-            Report::MemoryRegistered { region, rkey } => {
-                Completion::MemoryRegistered { region, rkey }
-            }
-            Report::MemoryDeregistered { region } => Completion::MemoryDeregistered { region },
-            Report::Disconnected => Completion::Disconnected,
-            Report::Failed(operation, error) => Completion::Failed { operation, error },
-        };
-        Input::Completion(completion)
-    }
+/// A report in the form that machines take.
+fn show<'e>(
+    report: Report,
+    slots: &'e [ReceiveSlot],
+    private_data_shown: &'e mut Vec<u8>,
+) -> Input<'e> {
+    Input::Completion(match report {
+        Report::Requested(area) => {
+            *private_data_shown = area;
+            let private_data = private_data_shown;
+            return Input::Connection(ConnectionEvent::Requested { private_data });
+        }
+        Report::Established(area) => {
+            *private_data_shown = area;
+            let private_data = private_data_shown;
+            return Input::Connection(ConnectionEvent::Established { private_data });
+        }
+        Report::Rejected => return Input::Connection(ConnectionEvent::Rejected),
+        Report::ConnectionFailed(error) => {
+            return Input::Connection(ConnectionEvent::Failed { error });
+        }
+        Report::ConnectionLost => return Input::Connection(ConnectionEvent::Disconnected),
+        Report::Received(buffer) => {
+            let slot = slots.get(usize::from(buffer.0));
+            Completion::Received { buffer, bytes: slot.map_or(&[], |slot| &slot.bytes) }
+        }
+        Report::Sent { .. } => Completion::Sent,
+        Report::RamWritten { .. } => Completion::RamWritten,
+        Report::RamScanned { block, offset, zero } => {
+            Completion::RamScanned { block, offset, zero }
+        }
+        Report::RamZeroed { block, offset } => Completion::RamZeroed { block, offset },
+        Report::MemoryRegistered { region, rkey } => Completion::MemoryRegistered { region, rkey },
+        Report::MemoryDeregistered { region } => Completion::MemoryDeregistered { region },
+        Report::Disconnected => Completion::Disconnected,
+        Report::Failed(operation, error) => Completion::Failed { operation, error },
+    })
 }
 
 impl Fabric {

@@ -258,8 +258,8 @@ impl QueuePair {
         }
     }
 
-    /// Enters the error state: what was posted fails, the oldest request with `first`, all others
-    /// flushed. Returns the failures in order, each with the slots that its report frees.
+    /// Enters the error state: what was posted fails, the oldest request (without one, the oldest
+    /// receive) with `first`, all others flushed. Returns the failures in order, each with the slots that its report frees.
     pub(crate) fn fail(&mut self, first: TransportError) -> Vec<(FailedOperation, TransportError)> {
         self.state = State::Error;
         self.give_up_transmission();
@@ -275,8 +275,10 @@ impl QueuePair {
             }
             error = TransportError::Flushed;
         }
-        let receives = self.receives.drain(..);
-        failures.extend(receives.map(|buffer| flushed(FailedOperation::Receive { buffer })));
+        for buffer in self.receives.drain(..) {
+            failures.push((FailedOperation::Receive { buffer }, error));
+            error = TransportError::Flushed;
+        }
         failures
     }
 

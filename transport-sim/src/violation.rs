@@ -3,6 +3,8 @@
 use rdma_migration_protocol::address::Rkey;
 use rdma_migration_protocol::transport::{Operation, ReceiveBuffer, RegionId};
 
+use rdma_migration_protocol::wire::Kind;
+
 use crate::side::Side;
 
 /// A breach of the rules of verbs or of the transport contract, with the side that is to blame.
@@ -126,6 +128,12 @@ pub enum Breach {
     /// The two ends of a write are a block of bytes and one without backing.
     #[error("a write between a RAM block of bytes and one without backing")]
     BackingsDiffer,
+    /// A source sent a command without holding a READY.
+    #[error("{0} without a READY for it")]
+    CommandWithoutReady(Kind),
+    /// A destination sent a READY while an earlier one was unused.
+    #[error("a READY while an earlier one was unused")]
+    ReadyTwice,
     /// A region was never given back.
     #[error("{0} was never given back")]
     Leak(RegionId),

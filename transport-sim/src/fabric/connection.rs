@@ -168,8 +168,8 @@ impl Fabric {
         let endpoint = self.endpoints.of_mut(side);
         match endpoint.connection {
             ConnectionState::Connected | ConnectionState::Accepting => {
+                // As after a disconnect request: the queue pair stays until the side disconnects.
                 endpoint.connection = ConnectionState::Lost;
-                self.enter_error(side, TransportError::Flushed);
                 self.report(side, Report::ConnectionLost);
             }
             ConnectionState::Requesting | ConnectionState::Requested => {

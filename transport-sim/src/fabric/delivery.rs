@@ -7,6 +7,8 @@ use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::transport::{Access, FailedOperation, TransportError, WriteRam};
 
 use super::{Event, Fabric, Refusal, Report, Seen, is_ready};
+use rdma_migration_protocol::wire::{Header, Kind};
+
 use crate::fault::{Effect, Site};
 use crate::memory::Run;
 use crate::queue_pair::{Done, Fate, Payload, Request, SEQUENCE_MASK, State, Transmission};
@@ -78,6 +80,13 @@ impl Fabric {
             self.breach(to.peer(), Breach::SendWithoutReceive { bytes });
             return Err(Refusal::ReceiverNotReady);
         };
+        if Header::parse(message).is_ok_and(|header| header.kind == Kind::Ready) && bytes <= room {
+            let twice = core::mem::replace(&mut endpoint.ready, true);
+            if twice {
+                self.breach(to.peer(), Breach::ReadyTwice);
+            }
+        }
+        let endpoint = self.endpoints.of_mut(to);
         if let Some(slot) = endpoint.slot_mut(buffer) {
             slot.seen = Seen::Held;
             slot.bytes.extend_from_slice(message.get(..room).unwrap_or(message));
@@ -198,8 +207,8 @@ impl Fabric {
         }
         for retired in self.endpoints.of_mut(to).queue_pair.retire(sequence) {
             let report = match retired.done {
-                Done::Sent => Report::Sent(retired.slots),
-                Done::RamWritten => Report::RamWritten(retired.slots),
+                Done::Sent => Report::Sent { slots: retired.slots },
+                Done::RamWritten => Report::RamWritten { slots: retired.slots },
             };
             self.report(to, report);
         }

@@ -9,7 +9,7 @@ use rdma_migration_protocol::address::{BlockIndex, BlockOffset, Rkey};
 use rdma_migration_protocol::limits::{CONTROL_BUFFER_BYTES, RECEIVE_BUFFERS};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
-    FailedOperation, ReceiveBuffer, RegionId, TransportError,
+    FailedOperation, ReceiveBuffer, RegionId, Statistics, TransportError,
 };
 
 use super::connection::ConnectionState;
@@ -29,9 +29,13 @@ pub(crate) enum Report {
     ConnectionLost,
     Received(ReceiveBuffer),
     /// With the slots of the send queue that looking at it frees.
-    Sent(usize),
+    Sent {
+        slots: usize,
+    },
     /// With the slots of the send queue that looking at it frees.
-    RamWritten(usize),
+    RamWritten {
+        slots: usize,
+    },
     RamScanned {
         block: BlockIndex,
         offset: BlockOffset,
@@ -50,6 +54,16 @@ pub(crate) enum Report {
     },
     Disconnected,
     Failed(FailedOperation, TransportError),
+}
+
+impl Report {
+    /// Slots of the send queue that looking at it frees.
+    pub(crate) const fn slots(&self) -> usize {
+        match self {
+            Self::Sent { slots } | Self::RamWritten { slots } => *slots,
+            _ => 0,
+        }
+    }
 }
 
 /// Who may look at a receive buffer.
@@ -81,6 +95,7 @@ pub(crate) struct Endpoint {
     pub(crate) inbox: VecDeque<Report>,
     pub(crate) receive_slots: [ReceiveSlot; RECEIVE_BUFFERS],
     pub(crate) send_buffer: Vec<u8>,
+    pub(crate) statistics: Statistics,
     /// What the last connection event carried, for as long as the side looks at it.
     pub(crate) private_data: Vec<u8>,
     /// Whether the side looks at its inbox.
@@ -91,6 +106,8 @@ pub(crate) struct Endpoint {
     pub(crate) next_work: u64,
     pub(crate) registrar_free_at: Instant,
     pub(crate) walker_free_at: Instant,
+    /// Whether the side holds a READY that it has not used.
+    pub(crate) ready: bool,
     /// Whether the peer's program sees what this side sends.
     pub(crate) silent: bool,
     /// The number of the request that carries the latest message.
@@ -111,6 +128,7 @@ impl Endpoint {
             inbox: VecDeque::new(),
             receive_slots: Default::default(),
             send_buffer: vec![0; CONTROL_BUFFER_BYTES],
+            statistics: Statistics::default(),
             private_data: Vec::new(),
             awake: true,
             wakes_at: None,
@@ -118,6 +136,7 @@ impl Endpoint {
             next_work: 0,
             registrar_free_at: Instant::ORIGIN,
             walker_free_at: Instant::ORIGIN,
+            ready: false,
             silent: false,
             latest_send: None,
             unsignaled_left: 0,

@@ -69,7 +69,7 @@ impl Fabric {
         match effect {
             Some(Effect::Fail(error)) => {
                 let work = Work::Fail(failed, error);
-                return self.begin(side, Worker::Registrar, work, Duration::ZERO);
+                self.begin(side, Worker::Registrar, work, Duration::ZERO);
             }
             Some(Effect::Slow(extra)) => {
                 self.pin(side, id, run, access);

@@ -24,7 +24,7 @@ use crate::side::{Side, Sides};
 use crate::trace::{self, Recorder, WireCounters};
 use crate::violation::{Breach, Violation};
 pub(crate) use connection::Management;
-pub(crate) use endpoint::{Endpoint, Report, Seen};
+pub(crate) use endpoint::{Endpoint, ReceiveSlot, Report, Seen};
 
 /// Slots of a send queue, as QEMU asks for them.
 const SEND_QUEUE_DEPTH: usize = 512;

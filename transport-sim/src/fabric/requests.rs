@@ -100,6 +100,7 @@ impl Fabric {
         if !self.may_post(side, Operation::Send { length }, FailedOperation::Send) {
             return;
         }
+        self.spend_credit(side, &message);
         let effect = self.striker.pass(Site::Send(side));
         let (message, fate) = match effect {
             Some(Effect::Fate(fate)) => (message, fate),
@@ -116,6 +117,17 @@ impl Fabric {
             self.inject_error(side);
         }
         self.pump(side);
+    }
+
+    /// One READY pays for one command; ERROR is free.
+    fn spend_credit(&mut self, side: Side, message: &[u8]) {
+        let Ok(Header { kind, .. }) = Header::parse(message) else { return };
+        if side == Side::Destination || kind == Kind::Error {
+            return;
+        }
+        if !core::mem::replace(&mut self.endpoints.source.ready, false) {
+            self.breach(side, Breach::CommandWithoutReady(kind));
+        }
     }
 
     /// The side's program sends ERROR without its machine knowing.

@@ -255,12 +255,12 @@ pub const FAULTS: &[FaultKind] = &[
         Effect::Duplicate,
         "The N-th send or write arrives twice; its sequence number gives the copy away.",
     ),
-    recovered(
+    either(
         "acknowledgement-lost-to-source",
         Site::Acknowledgement(SOURCE),
         20,
         Effect::Lose,
-        "The N-th acknowledgement for the source is lost.",
+        "The N-th acknowledgement for the source is lost; the last one is not repeated: undecided.",
     ),
     recovered(
         "acknowledgement-lost-to-destination",
@@ -374,21 +374,21 @@ pub const FAULTS: &[FaultKind] = &[
         Effect::Fate(Fate::FailsHere(TransportError::LocalProtection)),
         "The source's adapter may not read the memory of the N-th RDMA WRITE.",
     ),
-    fails(
+    either(
         "source-device-fatal",
         Site::Operation(SOURCE),
         100,
         Effect::DeviceFatal,
         "The source's adapter fails at the N-th operation.",
     ),
-    fails(
+    either(
         "destination-device-fatal",
         Site::Operation(DESTINATION),
         100,
         Effect::DeviceFatal,
         "The destination's adapter fails at the N-th operation.",
     ),
-    fails(
+    either(
         "connection-dropped",
         Site::Operation(SOURCE),
         150,
@@ -465,7 +465,7 @@ pub const FAULTS: &[FaultKind] = &[
         Effect::Fail(TransportError::Os(EIO)),
         "The destination cannot zero its memory for the N-th time.",
     ),
-    fails(
+    either(
         "source-error-injected",
         Site::Send(SOURCE),
         12,
@@ -521,14 +521,14 @@ pub const FAULTS: &[FaultKind] = &[
         Effect::Corrupt(Corruption::Truncated),
         "The second half of the destination's N-th message is missing.",
     ),
-    fails(
+    either(
         "source-aborts",
         Site::Operation(SOURCE),
         120,
         Effect::AskedByOwner,
         "The owner of the guest at the source aborts after the N-th operation there.",
     ),
-    fails(
+    either(
         "destination-aborts",
         Site::Operation(DESTINATION),
         120,
