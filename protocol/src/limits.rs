@@ -56,6 +56,9 @@ pub const SENDS_OUTSTANDING_MAX: usize = 2;
 /// Runs that a source holds before it takes no more from its owner.
 pub const RAM_WORK_QUEUED_MAX: usize = 256;
 
+/// Deregistrations that may fail in one migration, a side, before a region is given up for lost.
+pub const DEREGISTRATION_FAILURES_MAX: u8 = 3;
+
 /// How far ahead in them a source asks for scans.
 pub const SCAN_AHEAD_MAX: usize = 8;
 

@@ -16,7 +16,7 @@ use rdma_migration_conformance::migrate::report::Report;
 use rdma_migration_conformance::migrate::{Plan, Wishes, migrate};
 use rdma_migration_conformance::size::Size;
 use rdma_migration_protocol::ram::ChunkSize;
-use rdma_migration_transport_sim::{CostPreset, FAULTS, Fault, FaultPlan};
+use rdma_migration_transport_sim::{CostPreset, FAULTS, Fault};
 
 /// Migrate a synthetic guest, live, over the simulator.
 ///

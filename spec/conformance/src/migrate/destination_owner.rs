@@ -9,30 +9,30 @@ use rdma_migration_transport_sim::{Backing, Port};
 
 /// How a destination's side went.
 #[derive(Clone, Debug, Default)]
-pub struct DestinationOutcome {
+pub(super) struct DestinationOutcome {
     /// When the guest was released.
-    pub released: Option<Instant>,
+    pub(super) released: Option<Instant>,
     /// Why the owner gave up, if it did.
-    pub gave_up: Option<String>,
+    pub(super) gave_up: Option<String>,
     /// The end.
-    pub closed: Option<Closed>,
+    pub(super) closed: Option<Closed>,
 }
 
 /// The owner at the destination.
 #[derive(Debug, Default)]
-pub struct DestinationOwner {
+pub(super) struct DestinationOwner {
     stream: Vec<u8>,
     outcome: DestinationOutcome,
 }
 
 impl DestinationOwner {
     /// How it went.
-    pub fn outcome(&self) -> &DestinationOutcome {
+    pub(super) fn outcome(&self) -> &DestinationOutcome {
         &self.outcome
     }
 
     /// All stream bytes that arrived.
-    pub fn stream(&self) -> &[u8] {
+    pub(super) fn stream(&self) -> &[u8] {
         &self.stream
     }
 

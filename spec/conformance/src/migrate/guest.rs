@@ -32,7 +32,7 @@ const OTHER_BLOCKS: [(&str, u64, u8); 6] = [
 const MAIN_MEMORY_FILLED: u8 = 150;
 
 /// Pages of the longest run that is zero, or is not, throughout.
-const RUN_PAGES_MAX: u64 = 1024;
+const RUN_PAGES_MAX: u64 = 4096;
 
 /// The RAM blocks of a guest with so many bytes of main memory, in QEMU's order: the largest first.
 #[must_use]

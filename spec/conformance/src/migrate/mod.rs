@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use destination_owner::DestinationOwner;
 use guest::GuestBlock;
 use progress::Progress;
-use report::{BlockDigest, Digests, Failure, Pinning, Report, owner_name};
+use report::{AskedFault, BlockDigest, Digests, Failure, Pinning, Report, owner_name};
 pub use source_owner::Wishes;
 use source_owner::{GaveUp, SourceOwner};
 use workload::Workload;
@@ -197,7 +197,15 @@ fn report<P: Progress>(
         blocks,
         stream,
         findings,
-        faults: pair.fabric.faults_struck().iter().map(ToString::to_string).collect(),
+        faults: plan
+            .faults
+            .faults()
+            .iter()
+            .map(|fault| AskedFault {
+                fault: fault.to_string(),
+                struck: pair.fabric.faults_struck().contains(fault),
+            })
+            .collect(),
     }
 }
 

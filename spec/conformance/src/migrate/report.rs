@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table, TableComponent};
 use rdma_migration_transport_sim::FinalOwner;
 use serde::Serialize;
 
@@ -62,8 +62,17 @@ pub struct Report {
     pub stream: Digests,
     /// What was found against the rules.
     pub findings: Vec<String>,
-    /// Faults that struck.
-    pub faults: Vec<String>,
+    /// Faults that were asked for.
+    pub faults: Vec<AskedFault>,
+}
+
+/// A fault that was asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskedFault {
+    /// Its name and its moment.
+    pub fault: String,
+    /// Whether its moment came: a short migration may have fewer operations of its kind.
+    pub struck: bool,
 }
 
 /// Why a migration failed, as each side reports it.
@@ -138,7 +147,9 @@ impl Report {
             writeln!(writer, "found: {finding}")?;
         }
         for fault in &self.faults {
-            writeln!(writer, "fault: {fault}")?;
+            let struck =
+                if fault.struck { "struck" } else { "DID NOT STRIKE: its moment never came" };
+            writeln!(writer, "fault {}: {struck}", fault.fault)?;
         }
         writeln!(writer, "{}", self.verdict())
     }
@@ -159,7 +170,7 @@ impl Report {
         let mode = if self.pin_all { "all RAM pinned" } else { "dynamic registration" };
         let peak = |side: &Pinning| Size(side.registered_bytes_peak).to_string();
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY);
+        table.load_preset(NOTHING);
         let mut row = |name: &str, value: String| {
             table.add_row([name, &value]);
         };
@@ -199,7 +210,10 @@ impl Report {
 
     fn proof(&self) -> Table {
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY);
+        table
+            .load_preset(NOTHING)
+            .set_style(TableComponent::HeaderLines, '─')
+            .set_style(TableComponent::MiddleHeaderIntersections, '─');
         table.set_header(["RAM block", "length", "SHA-256, source", "SHA-256, destination", ""]);
         let mut row = |name: &str, length: u64, digests: &Digests| {
             let equal = if digests.equal() { "equal" } else { "DIFFERENT" };

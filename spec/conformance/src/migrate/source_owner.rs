@@ -18,7 +18,7 @@ use super::stream;
 use super::workload::{DirtyPages, Workload};
 
 /// Rounds of pre-copy after which a guest counts as one that cannot be moved while it runs.
-pub const ROUNDS_MAX: u32 = 60;
+pub(super) const ROUNDS_MAX: u32 = 60;
 
 /// How often the bandwidth limit lets bytes through.
 const BANDWIDTH_TICK: Duration = Duration::from_millis(10);
@@ -43,24 +43,24 @@ enum Next {
 
 /// How a source's side went.
 #[derive(Clone, Debug, Default)]
-pub struct SourceOutcome {
+pub(super) struct SourceOutcome {
     /// What was agreed with the destination.
-    pub negotiated: Option<Negotiated>,
+    pub(super) negotiated: Option<Negotiated>,
     /// When the migration began.
-    pub began: Option<Instant>,
+    pub(super) began: Option<Instant>,
     /// When the guest was stopped for good.
-    pub stopped: Option<Instant>,
+    pub(super) stopped: Option<Instant>,
     /// Rounds of RAM, the last one included.
-    pub rounds: u32,
+    pub(super) rounds: u32,
     /// Why the owner gave up, if it did.
-    pub gave_up: Option<GaveUp>,
+    pub(super) gave_up: Option<GaveUp>,
     /// The end.
-    pub closed: Option<Closed>,
+    pub(super) closed: Option<Closed>,
 }
 
 /// Why an owner gave up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum GaveUp {
+pub(super) enum GaveUp {
     /// Somebody asked for it.
     #[error("interrupted")]
     Interrupted,
@@ -76,7 +76,7 @@ pub enum GaveUp {
 }
 
 /// The owner of the guest at the source.
-pub struct SourceOwner<P> {
+pub(super) struct SourceOwner<P> {
     wishes: Wishes,
     blocks: Vec<GuestBlock>,
     dirty: Vec<DirtyPages>,
@@ -101,7 +101,7 @@ pub struct SourceOwner<P> {
 
 impl<P: Progress> SourceOwner<P> {
     /// An owner that will move these blocks, which are in the memory of its port already.
-    pub fn new(
+    pub(super) fn new(
         wishes: Wishes,
         blocks: Vec<GuestBlock>,
         workload: Workload,
@@ -131,12 +131,12 @@ impl<P: Progress> SourceOwner<P> {
     }
 
     /// How it went.
-    pub fn outcome(&self) -> &SourceOutcome {
+    pub(super) fn outcome(&self) -> &SourceOutcome {
         &self.outcome
     }
 
     /// All stream bytes that were handed to the machine.
-    pub fn stream(&self) -> &[u8] {
+    pub(super) fn stream(&self) -> &[u8] {
         &self.stream
     }
 

@@ -14,7 +14,7 @@ const PAGE: usize = 4096;
 
 /// Pages of one block that have changed since they were last handed over.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct DirtyPages {
+pub(super) struct DirtyPages {
     dirty: Vec<bool>,
     count: u64,
 }
@@ -22,14 +22,14 @@ pub struct DirtyPages {
 impl DirtyPages {
     /// All pages of a block of `length` bytes are dirty.
     #[must_use]
-    pub fn all(length: u64) -> Self {
+    pub(super) fn all(length: u64) -> Self {
         let pages = usize::try_from(length.div_ceil(PAGE_BYTES)).unwrap_or(usize::MAX);
         Self { dirty: vec![true; pages], count: u64::try_from(pages).unwrap_or(u64::MAX) }
     }
 
     /// Dirty bytes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.count * PAGE_BYTES
     }
 
@@ -41,7 +41,7 @@ impl DirtyPages {
     }
 
     /// Takes the dirty pages as runs of offset and length; after it none are dirty.
-    pub fn take_runs(&mut self) -> Vec<(u64, u64)> {
+    pub(super) fn take_runs(&mut self) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for (page, dirty) in (0_u64..).zip(&mut self.dirty) {
             if !core::mem::take(dirty) {
@@ -60,7 +60,7 @@ impl DirtyPages {
 
 /// A guest that writes to random pages of its largest block, at a constant rate.
 #[derive(Clone, Debug)]
-pub struct Workload {
+pub(super) struct Workload {
     bytes_per_second: u64,
     random: ChaCha8Rng,
     since: Option<Instant>,
@@ -77,13 +77,13 @@ const CLEARS: u32 = 16;
 impl Workload {
     /// A workload that dirties so many bytes a second.
     #[must_use]
-    pub fn new(bytes_per_second: u64, seed: u64) -> Self {
+    pub(super) fn new(bytes_per_second: u64, seed: u64) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed.rotate_left(32));
         Self { bytes_per_second, random, since: None, carry: Duration::ZERO }
     }
 
     /// Lets the guest run up to `now`.
-    pub fn run(&mut self, now: Instant, port: &mut Port<'_>, dirty: &mut DirtyPages) {
+    pub(super) fn run(&mut self, now: Instant, port: &mut Port<'_>, dirty: &mut DirtyPages) {
         let elapsed = now.since(*self.since.get_or_insert(now)) + self.carry;
         self.since = Some(now);
         let pages_per_second = self.bytes_per_second / PAGE_BYTES;
