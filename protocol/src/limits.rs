@@ -42,6 +42,10 @@ pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
 /// the configuration, and commands after it. QEMU sends fewer than five of either.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 
+/// Bytes of the description that ends a QEMU stream, at most. Those of real guests have some ten
+/// thousand.
+pub const VM_DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;
+
 /// Control buffers that receives are posted into, a side: for a reply, for the READY behind it, and
 /// for an ERROR; at a destination one may hold stream bytes instead.
 pub const RECEIVE_BUFFERS: usize = 3;

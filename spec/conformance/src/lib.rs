@@ -6,3 +6,5 @@
 pub mod capture;
 pub mod codec;
 pub mod inspect;
+pub mod migrate;
+pub mod size;

@@ -367,9 +367,10 @@ fn source_asks_as_qemu_did(name: &str) {
 
     assert_same_messages(&performed.sent, &theirs);
     assert_eq!(performed.sent.len(), theirs.len());
-    let ours = performed.writes.iter().map(|write| {
-        (write.remote_address.get(), write.rkey.get(), write.length)
-    });
+    let ours = performed
+        .writes
+        .iter()
+        .map(|write| (write.remote_address.get(), write.rkey.get(), write.length));
     let theirs = happenings.iter().filter_map(|(_, event)| match event {
         Event::Write(Some(range)) => Some((range.address, range.rkey, u64::from(range.length))),
         _ => None,

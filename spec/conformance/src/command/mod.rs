@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod inspect;
+mod migrate;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
+    Migrate(Box<migrate::Arguments>),
 }
 
 /// How a command ended, as its exit code.
@@ -28,6 +30,8 @@ enum Ending {
     Failed,
     /// It could not do what was asked: the arguments or the input are bad.
     BadInput,
+    /// Somebody interrupted it.
+    Interrupted,
 }
 
 impl From<Ending> for ExitCode {
@@ -36,6 +40,7 @@ impl From<Ending> for ExitCode {
             Ending::Fine => 0,
             Ending::Failed => 1,
             Ending::BadInput => 2,
+            Ending::Interrupted => 130,
         })
     }
 }
@@ -44,6 +49,7 @@ impl From<Ending> for ExitCode {
 pub(crate) fn run() -> ExitCode {
     let ending = match CommandLine::parse().command {
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
     };
     ending.into()
 }

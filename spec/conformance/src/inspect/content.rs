@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::entry::{Content, DescribedCommand, MessageEntry};
 use super::memory::Place;
-use super::size::Size;
 use super::stream::{Piece, PieceEnd};
 use super::text_from_peer::printable;
 use crate::capture::Ends;
 use crate::capture::infiniband::RemoteRange;
 use crate::codec::{Capabilities, Command};
+use crate::size::Size;
 
 /// The most commands of one message that the text spells out.
 const COMMANDS_SHOWN_MAX: usize = 4;

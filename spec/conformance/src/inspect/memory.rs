@@ -5,12 +5,12 @@ use std::fmt;
 
 use super::chunk_keys::{ChunkKeys, Chunks};
 use super::deviation::{Act, Deviation};
-use super::size::Size;
 use super::text_from_peer::printable;
 use crate::capture::infiniband::RemoteRange;
 use crate::codec::{
     Compress, Kind, NamedBlock, RamBlock, RegisterRequest, RegisterResult, UnregisterRequest,
 };
+use crate::size::Size;
 
 /// A run of bytes in a RAM block.
 #[derive(Clone, Debug, Eq, PartialEq)]

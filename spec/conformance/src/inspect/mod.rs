@@ -9,7 +9,6 @@ mod entry;
 mod json;
 mod memory;
 mod palette;
-mod size;
 mod stream;
 mod summary;
 mod tally;

@@ -7,10 +7,10 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, pres
 use super::content::describe_flags;
 use super::conversation::Conversation;
 use super::palette::Palette;
-use super::size::Size;
 use super::text_from_peer::printable;
 use crate::capture::{End, Ends};
 use crate::codec::Capabilities;
+use crate::size::Size;
 
 /// The most RAM blocks that one table lists.
 const BLOCKS_SHOWN_MAX: usize = 64;
