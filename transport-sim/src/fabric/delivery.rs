@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use rdma_migration_protocol::address::HostAddress;
-use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::transport::{Access, FailedOperation, TransportError, WriteRam};
 
 use super::{Event, Fabric, Refusal, Report, Seen, is_ready};
@@ -74,7 +73,7 @@ impl Fabric {
     }
 
     fn deliver(&mut self, to: Side, message: &[u8]) -> Result<(), Refusal> {
-        let (bytes, room) = (message.len(), CONTROL_BUFFER_BYTES);
+        let (bytes, room) = (message.len(), self.config.receive_buffer_bytes);
         let endpoint = self.endpoints.of_mut(to);
         let Some(buffer) = endpoint.queue_pair.receives.pop_front() else {
             self.breach(to.peer(), Breach::SendWithoutReceive { bytes });

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rdma_migration_protocol::limits::RECEIVE_BUFFERS;
+use rdma_migration_protocol::limits::{CONTROL_BUFFER_BYTES, RECEIVE_BUFFERS};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::TransportError;
 
@@ -40,6 +40,8 @@ pub struct FabricConfig {
     pub send_queue_depth: usize,
     /// Slots of each receive queue. Default 3.
     pub receive_queue_depth: usize,
+    /// Bytes that each receive takes. Default 512 KiB, as much as a control buffer holds.
+    pub receive_buffer_bytes: usize,
     /// How often a side's message is repeated that meets no posted receive; 7 is for ever. What QEMU
     /// grants its peers, and the default, is 0.
     pub receiver_not_ready_retries: Sides<u8>,
@@ -58,6 +60,7 @@ impl Default for FabricConfig {
             cost: CostPreset::default().model(),
             send_queue_depth: SEND_QUEUE_DEPTH,
             receive_queue_depth: RECEIVE_BUFFERS,
+            receive_buffer_bytes: CONTROL_BUFFER_BYTES,
             receiver_not_ready_retries: Sides::default(),
             listening: true,
             locked_memory_max: Sides::default(),
