@@ -53,11 +53,11 @@ impl Connections {
         }
     }
 
-    /// The capture is over: yields what was held back.
-    pub fn end(&mut self) -> Vec<Happening> {
+    /// The capture is over with this packet: yields what was held back.
+    pub fn end(&mut self, last: Stamp) -> Vec<Happening> {
         let mut happenings = Vec::new();
         for (index, connection) in self.connections.iter_mut().enumerate() {
-            connection.end(index, &mut happenings);
+            connection.end(last, index, &mut happenings);
         }
         happenings
     }

@@ -93,20 +93,16 @@ fn writer(output: StdoutLock<'static>, colour: bool) -> impl Write {
 }
 
 fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
-    if format == Format::Json {
+    // As text, the notes are part of the report, unless there was nothing to report.
+    if format == Format::Json || outcome.connections == 0 {
         for note in &outcome.notes {
-            eprintln!("note: {note}");
+            complain("note", note);
         }
     }
     if let Some(damage) = &outcome.damage {
         return bad_input(&format!("{name}: {damage}"));
     }
     if outcome.connections == 0 {
-        if format == Format::Text {
-            for note in &outcome.notes {
-                eprintln!("note: {note}");
-            }
-        }
         let packets = outcome.packets;
         return bad_input(&format!(
             "{name}: no RDMA connection in it (RoCEv2, UDP port 4791; packets read: {packets})"
@@ -116,8 +112,13 @@ fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
 }
 
 fn bad_input(message: &str) -> Ending {
-    eprintln!("error: {message}");
+    complain("error", message);
     Ending::BadInput
+}
+
+fn complain(what: &str, message: &str) {
+    // Whoever has closed standard error does not want to hear it.
+    let _ = writeln!(io::stderr(), "{what}: {message}");
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ struct Inspection<W> {
     writer: W,
     text: TextReport,
     first_nanoseconds: Option<u64>,
-    packets: u64,
+    last: Stamp,
     other_link_packets: u64,
     fragments: u64,
     connections: Connections,
@@ -133,7 +133,7 @@ impl<W: Write> Inspection<W> {
             writer,
             text: TextReport::new(palette),
             first_nanoseconds: None,
-            packets: 0,
+            last: Stamp { packet: 0, time_us: None },
             other_link_packets: 0,
             fragments: 0,
             connections: Connections::default(),
@@ -142,8 +142,8 @@ impl<W: Write> Inspection<W> {
     }
 
     fn take(&mut self, record: Record<'_>) -> Result<(), Stop> {
-        self.packets = record.number;
         let stamp = Stamp { packet: record.number, time_us: self.time_us(record.nanoseconds) };
+        self.last = stamp;
         if !record.ethernet {
             self.other_link_packets += 1;
             return Ok(());
@@ -214,7 +214,7 @@ impl<W: Write> Inspection<W> {
     }
 
     fn finish(mut self, damage: Option<CaptureError>) -> io::Result<Outcome> {
-        let held_back = self.connections.end();
+        let held_back = self.connections.end(self.last);
         self.report(held_back)?;
         let notes = self.notes();
         if self.options.format == Format::Text {
@@ -231,7 +231,7 @@ impl<W: Write> Inspection<W> {
         }
         self.writer.flush()?;
         Ok(Outcome {
-            packets: self.packets,
+            packets: self.last.packet,
             connections: self.conversations.len(),
             deviations: self.conversations.iter().map(|each| each.tally.deviations).sum(),
             notes,
