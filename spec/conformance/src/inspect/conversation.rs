@@ -1,6 +1,7 @@
 //! One connection of the capture, read as a migration.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use super::control::{Control, judge_lengths};
 use super::deviation::Deviation;
@@ -46,7 +47,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(opening: Opening, chunk_bytes: u64) -> Self {
+    pub(super) fn new(opening: Opening, chunk_bytes: NonZeroU64) -> Self {
         // On the return path messages flow the other way, and the first is free.
         let judged = opening.managed && !opening.return_path;
         Self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::chunk_keys::{ChunkKeys, Chunks};
 use super::deviation::{Act, Deviation};
@@ -68,7 +69,7 @@ pub(super) struct Block {
 /// Every RAM block of the destination, and the keys to them.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
-    chunk_bytes: u64,
+    chunk_bytes: NonZeroU64,
     named: Vec<NamedBlock>,
     blocks: Vec<Block>,
     /// By the address of their first byte at the destination.
@@ -82,7 +83,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// RAM of which nothing is known yet.
-    pub(super) fn new(chunk_bytes: u64, from_the_beginning: bool) -> Self {
+    pub(super) fn new(chunk_bytes: NonZeroU64, from_the_beginning: bool) -> Self {
         Self {
             chunk_bytes,
             named: Vec::new(),
@@ -248,7 +249,7 @@ impl Memory {
             return (None, self.no_such_block(kind, block));
         };
         let name = self.call(index);
-        let offset = chunk.saturating_mul(self.chunk_bytes);
+        let offset = chunk.saturating_mul(self.chunk_bytes.get());
         if chunk > self.last_chunk(index) {
             let deviation = Deviation::OutsideBlock { kind, block: name, address: offset };
             return (None, Some(deviation));
@@ -366,11 +367,12 @@ impl Memory {
 mod tests {
     use super::*;
 
+    const CHUNK: NonZeroU64 = NonZeroU64::new(MIB).unwrap();
     const MIB: u64 = 1 << 20;
     const BASE: u64 = 0x7f00_0000_0000;
 
     fn memory(rkey: u32) -> Memory {
-        let mut memory = Memory::new(MIB, true);
+        let mut memory = Memory::new(CHUNK, true);
         memory.take_names(&[NamedBlock { name: "pc.ram".into(), length: 16 * MIB }]);
         let block = RamBlock { remote_address: BASE, offset: 0x1000, length: 16 * MIB, rkey };
         assert_eq!(memory.take_blocks(&[block], rkey != 0), []);
@@ -418,7 +420,7 @@ mod tests {
     #[test]
     fn a_block_without_a_key_is_an_error_with_pin_all_only() {
         let block = RamBlock { remote_address: BASE, offset: 0, length: MIB, rkey: 0 };
-        let mut memory = Memory::new(MIB, true);
+        let mut memory = Memory::new(CHUNK, true);
         assert_eq!(memory.take_blocks(&[block], false), []);
         let deviation = Deviation::ZeroKey { place: "block 0".into() };
         assert_eq!(memory.take_blocks(&[block], true), [deviation]);
@@ -426,7 +428,7 @@ mod tests {
 
     #[test]
     fn blocks_are_compared_with_their_names() {
-        let mut memory = Memory::new(MIB, true);
+        let mut memory = Memory::new(CHUNK, true);
         memory.take_names(&[NamedBlock { name: "pc.ram".into(), length: 2 * MIB }]);
         let block = RamBlock { remote_address: BASE, offset: 0, length: MIB, rkey: 0 };
         assert_eq!(
@@ -459,7 +461,7 @@ mod tests {
 
     #[test]
     fn nothing_is_judged_without_the_blocks_when_the_beginning_is_missing() {
-        let mut memory = Memory::new(MIB, false);
+        let mut memory = Memory::new(CHUNK, false);
         assert_eq!(memory.write(&range(0, 9, 4096)), (None, None));
         let run = Compress { value: 0, block: 3, offset: 0, length: MIB };
         assert_eq!(memory.compress(&run), (None, None));

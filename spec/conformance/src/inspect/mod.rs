@@ -17,6 +17,7 @@ mod text;
 mod text_from_peer;
 
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 
 use crate::capture::connections::{CONNECTIONS_MAX, Connections};
 use crate::capture::datagram::{NotRead, read_datagram};
@@ -30,7 +31,7 @@ use summary::count;
 use text::TextReport;
 
 /// Chunk size of the deployed protocol.
-pub const CHUNK_BYTES_DEFAULT: u64 = 1 << 20;
+pub const CHUNK_BYTES_DEFAULT: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();
 
 /// How the report is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,8 +49,8 @@ pub struct Options {
     pub format: Format,
     /// Whether text may contain escape sequences for colour.
     pub colour: bool,
-    /// Bytes of a chunk, which both sides of the migration agreed on out of band; at least 1.
-    pub chunk_bytes: u64,
+    /// Bytes of a chunk, which both sides of the migration agreed on out of band.
+    pub chunk_bytes: NonZeroU64,
 }
 
 impl Default for Options {

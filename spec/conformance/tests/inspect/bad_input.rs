@@ -1,5 +1,7 @@
 //! Files that are damaged, hostile, or no captures at all.
 
+use std::num::NonZeroU64;
+
 use proptest::prelude::*;
 use rdma_migration_conformance::capture::file::{CaptureError, RECORD_BYTES_MAX};
 use rdma_migration_conformance::inspect::{Format, Options, inspect};
@@ -144,7 +146,7 @@ fn more_connections_than_can_be_followed_are_noted() {
 
 fn inspect_both_ways(file: &[u8]) {
     for format in [Format::Text, Format::Json] {
-        let options = Options { format, colour: true, chunk_bytes: 4096 };
+        let options = Options { format, colour: true, chunk_bytes: NonZeroU64::MIN };
         let mut report = Vec::new();
         inspect(file, &options, &mut report).unwrap();
         assert!(String::from_utf8(report).is_ok());
