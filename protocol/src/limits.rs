@@ -1,0 +1,71 @@
+//! Every bound of the protocol, and how the bounds depend on each other.
+
+/// Bytes of each control buffer, header included: the longest control message.
+pub const CONTROL_BUFFER_BYTES: usize = 512 * 1024;
+
+/// Bytes of the header in front of every control message.
+pub const HEADER_BYTES: usize = 16;
+
+/// Bytes of the longest payload of a control message.
+pub const PAYLOAD_BYTES_MAX: usize = 524_272;
+
+/// Commands that one control message carries at most, counted by the header's `repeat`.
+pub const COMMANDS_MAX: usize = 4096;
+
+/// Stream bytes that a sender puts into one `QEMU_FILE` at most.
+///
+/// It is the size of QEMU's stream buffer; a receiver takes up to [`PAYLOAD_BYTES_MAX`].
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of a chunk, the unit of dynamic registration, where nothing else was agreed.
+pub const CHUNK_BYTES_DEFAULT: u64 = 1024 * 1024;
+
+/// Bytes of the smallest chunk that can be agreed. Chunk sizes are powers of two.
+pub const CHUNK_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Bytes of the largest chunk that can be agreed. Chunk sizes are powers of two.
+pub const CHUNK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// RAM blocks of one guest: as many as fit into one `RAM_BLOCKS_RESULT`.
+pub const RAM_BLOCKS_MAX: usize = 16_383;
+
+/// Bytes of the longest name of a RAM block: its length is one byte in the stream.
+pub const RAM_BLOCK_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of the capabilities in the private data of both connection management messages.
+pub const PRIVATE_DATA_BYTES: usize = 8;
+
+/// Writes between two that ask for a completion, unless a batch ends earlier.
+pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
+
+/// Entries read from each list in front of the RAM block list of a QEMU stream: capabilities in
+/// the configuration, and commands after it. QEMU sends fewer than five of either.
+pub const STREAM_REQUESTS_MAX: usize = 64;
+
+/// Control buffers that receives are posted into, a side: for a reply, for the READY behind it, and
+/// for an ERROR; at a destination one may hold stream bytes instead.
+pub const RECEIVE_BUFFERS: usize = 3;
+
+/// Sends that may be on their way at once, a side: a reply and the READY behind it.
+pub const SENDS_OUTSTANDING_MAX: usize = 2;
+
+/// Runs that a source holds before it takes no more from its owner.
+pub const RAM_WORK_QUEUED_MAX: usize = 256;
+
+/// How far ahead in them a source asks for scans.
+pub const SCAN_AHEAD_MAX: usize = 8;
+
+/// Writes that a source has in flight, unless it is configured otherwise: half of the send queue
+/// that QEMU creates.
+pub const WRITES_IN_FLIGHT_DEFAULT: u32 = 256;
+
+const _: () = assert!(HEADER_BYTES + PAYLOAD_BYTES_MAX == CONTROL_BUFFER_BYTES);
+const _: () = assert!(STREAM_MESSAGE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES_DEFAULT.is_power_of_two());
+const _: () = assert!(CHUNK_BYTES_MIN.is_power_of_two() && CHUNK_BYTES_MAX.is_power_of_two());
+const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT);
+const _: () = assert!(CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
+const _: () = assert!(SIGNAL_INTERVAL_DEFAULT > 0);
+const _: () = assert!(SENDS_OUTSTANDING_MAX < RECEIVE_BUFFERS);
+const _: () = assert!(SIGNAL_INTERVAL_DEFAULT < WRITES_IN_FLIGHT_DEFAULT);
+const _: () = assert!(SCAN_AHEAD_MAX <= RAM_WORK_QUEUED_MAX);

@@ -1,0 +1,252 @@
+//! The destination's table: for each chunk the region that it was registered in, and its key.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::block::Blocks;
+use crate::address::{BlockIndex, Rkey};
+use crate::error::Misbehavior;
+use crate::transport::RegionId;
+
+/// What has been granted of one chunk. Each grant names the region by its first chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Grant {
+    Absent,
+    Registering(RegionId),
+    Held(RegionId, Rkey),
+    Releasing(RegionId),
+}
+
+const _: () = assert!(size_of::<Grant>() <= 16, "a chunk of a large guest costs at most 16 bytes");
+
+impl Grant {
+    const fn region(self) -> Option<RegionId> {
+        match self {
+            Self::Absent => None,
+            Self::Registering(region) | Self::Held(region, _) | Self::Releasing(region) => {
+                Some(region)
+            }
+        }
+    }
+}
+
+/// What has to be done for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Wanted {
+    /// The region has to be registered.
+    New(RegionId),
+    /// All of it lies in a region that is registered, or is being registered.
+    Known(RegionId),
+}
+
+/// Registered regions by chunk.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Grants {
+    entries: Vec<Grant>,
+    /// Regions that are being registered, are registered, are being released.
+    registering: usize,
+    held: usize,
+    releasing: usize,
+    /// While everything is released: chunks before this one are done.
+    released_before: usize,
+    /// Regions that the transport failed to release.
+    lost: usize,
+}
+
+impl Grants {
+    pub(crate) fn new(blocks: &Blocks) -> Self {
+        let chunks = usize::try_from(blocks.chunks()).unwrap_or(usize::MAX);
+        Self { entries: vec![Grant::Absent; chunks], ..Self::default() }
+    }
+
+    /// Claims `count` chunks of a block from `chunk` on. The caller has checked that the block has
+    /// them.
+    pub(crate) fn want(
+        &mut self,
+        block: BlockIndex,
+        chunk: u64,
+        first: RegionId,
+        count: usize,
+    ) -> Result<Wanted, Misbehavior> {
+        let overlap = Misbehavior::RegionsOverlap { block, chunk };
+        let start = index(first);
+        let end = start.saturating_add(count);
+        let Some(entries) = self.entries.get_mut(start..end) else { return Err(overlap) };
+        let known = entries.first().copied().and_then(Grant::region);
+        //= spec/text/05-registration.md#request
+        //# [REG-21] A destination MUST reject a request that covers a part of a registered region
+        //# together with chunks outside it.
+        if entries.iter().any(|entry| entry.region() != known) {
+            return Err(overlap);
+        }
+        if let Some(region) = known {
+            return Ok(Wanted::Known(region));
+        }
+        entries.fill(Grant::Registering(first));
+        self.registering += 1;
+        Ok(Wanted::New(first))
+    }
+
+    /// A registration was answered: with a key, or not. False where none was under way.
+    pub(crate) fn registered(&mut self, region: RegionId, rkey: Option<Rkey>) -> bool {
+        let to = rkey.map_or(Grant::Absent, |rkey| Grant::Held(region, rkey));
+        let changed = self.change(region, |grant| grant == Grant::Registering(region), to);
+        if changed {
+            self.registering -= 1;
+            self.held += usize::from(rkey.is_some());
+        }
+        changed
+    }
+
+    /// The key of a registered region.
+    pub(crate) fn rkey(&self, region: RegionId) -> Option<Rkey> {
+        match self.entries.get(index(region)) {
+            Some(Grant::Held(_, rkey)) => Some(*rkey),
+            _ => None,
+        }
+    }
+
+    /// Begins to release the region that starts at this chunk. False where none does.
+    pub(crate) fn release(&mut self, region: RegionId) -> bool {
+        let held = |grant| matches!(grant, Grant::Held(first, _) if first == region);
+        let changed = self.change(region, held, Grant::Releasing(region));
+        if changed {
+            self.held -= 1;
+            self.releasing += 1;
+        }
+        changed
+    }
+
+    /// The next region to release at the end, when all of them go.
+    pub(crate) fn release_next(&mut self) -> Option<RegionId> {
+        while let Some(grant) = self.entries.get(self.released_before) {
+            let held = match grant {
+                Grant::Held(region, _) => Some(*region),
+                Grant::Absent | Grant::Registering(_) | Grant::Releasing(_) => None,
+            };
+            if let Some(region) = held.filter(|region| self.release(*region)) {
+                return Some(region);
+            }
+            self.released_before += 1;
+        }
+        None
+    }
+
+    /// A deregistration was answered. False where none was under way.
+    pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
+        let releasing = |grant| grant == Grant::Releasing(region);
+        let changed = self.change(region, releasing, Grant::Absent);
+        self.releasing -= usize::from(changed);
+        self.lost += usize::from(changed && !success);
+        changed
+    }
+
+    /// Registrations and deregistrations that the transport has not answered.
+    pub(crate) const fn unanswered(&self) -> usize {
+        self.registering + self.releasing
+    }
+
+    pub(crate) const fn registering(&self) -> usize {
+        self.registering
+    }
+
+    pub(crate) const fn releasing(&self) -> usize {
+        self.releasing
+    }
+
+    /// Regions that are registered, or may be.
+    pub(crate) const fn left(&self) -> usize {
+        self.registering + self.held + self.releasing + self.lost
+    }
+
+    /// Whether nothing is registered, and no answer is due.
+    pub(crate) const fn all_released(&self) -> bool {
+        self.registering + self.held + self.releasing == 0
+    }
+
+    /// Changes the chunks of the region that starts at `region`, if `from` holds for them.
+    fn change(&mut self, region: RegionId, from: impl Fn(Grant) -> bool, to: Grant) -> bool {
+        let chunks = self.entries.iter_mut().skip(index(region));
+        let mut changed = false;
+        for entry in chunks.take_while(|entry| from(**entry)) {
+            *entry = to;
+            changed = true;
+        }
+        changed
+    }
+}
+
+fn index(region: RegionId) -> usize {
+    usize::try_from(region.0).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ram::ChunkSize;
+
+    const BLOCK: BlockIndex = BlockIndex::new(0);
+
+    fn grants() -> Grants {
+        Grants::new(&Blocks::new(ChunkSize::default(), [8 << 20].into_iter()).unwrap())
+    }
+
+    fn want(grants: &mut Grants, chunk: u32, count: usize) -> Result<Wanted, Misbehavior> {
+        grants.want(BLOCK, chunk.into(), RegionId(chunk), count)
+    }
+
+    #[test]
+    fn a_request_inside_a_region_is_answered_with_its_key() {
+        let mut grants = grants();
+        assert_eq!(want(&mut grants, 2, 3), Ok(Wanted::New(RegionId(2))));
+        assert_eq!(want(&mut grants, 3, 2), Ok(Wanted::Known(RegionId(2))));
+        assert_eq!(grants.rkey(RegionId(2)), None);
+        assert!(grants.registered(RegionId(2), Some(Rkey::new(7))));
+        assert!(!grants.registered(RegionId(2), Some(Rkey::new(7))));
+        assert_eq!(grants.rkey(RegionId(2)), Some(Rkey::new(7)));
+        assert_eq!(want(&mut grants, 4, 1), Ok(Wanted::Known(RegionId(2))));
+    }
+
+    //= spec/text/05-registration.md#request
+    //= type=test
+    //# [REG-21] A destination MUST reject a request that covers a part of a registered region
+    //# together with chunks outside it.
+    #[test]
+    fn a_request_across_the_edge_of_a_region_is_rejected() {
+        let mut grants = grants();
+        want(&mut grants, 2, 2).unwrap();
+        for (chunk, count) in [(1, 2), (1, 4), (3, 2), (2, 3)] {
+            let overlap = Misbehavior::RegionsOverlap { block: BLOCK, chunk: chunk.into() };
+            assert_eq!(want(&mut grants, chunk, count), Err(overlap));
+        }
+        assert_eq!(want(&mut grants, 4, 1), Ok(Wanted::New(RegionId(4))));
+    }
+
+    #[test]
+    fn a_region_is_released_by_its_first_chunk_and_only_once() {
+        let mut grants = grants();
+        want(&mut grants, 2, 2).unwrap();
+        assert!(!grants.release(RegionId(2)));
+        grants.registered(RegionId(2), Some(Rkey::new(7)));
+        assert!(!grants.release(RegionId(3)));
+        assert!(grants.release(RegionId(2)));
+        assert!(!grants.release(RegionId(2)));
+        assert_eq!(grants.left(), 1);
+        assert!(grants.released(RegionId(2), true));
+        assert_eq!((grants.left(), grants.unanswered()), (0, 0));
+    }
+
+    #[test]
+    fn everything_registered_is_released_at_the_end() {
+        let mut grants = grants();
+        for (chunk, count) in [(0, 1), (1, 3), (7, 1)] {
+            want(&mut grants, chunk, count).unwrap();
+            grants.registered(RegionId(chunk), Some(Rkey::new(7)));
+        }
+        assert!(grants.release(RegionId(7)));
+        assert_eq!(grants.release_next(), Some(RegionId(0)));
+        assert_eq!(grants.release_next(), Some(RegionId(1)));
+        assert_eq!(grants.release_next(), None);
+        assert_eq!(grants.unanswered(), 3);
+    }
+}

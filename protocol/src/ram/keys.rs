@@ -1,0 +1,231 @@
+//! The source's table: for each chunk the destination's key, and our own registration of it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::block::Blocks;
+use crate::address::{BlockIndex, BlockOffset, Rkey};
+use crate::transport::RegionId;
+
+/// What the destination has granted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Remote {
+    Unknown,
+    /// Asked for; the answer is due.
+    Requested,
+    Granted(Rkey),
+    /// The destination was asked to take it back.
+    Unregistering,
+}
+
+/// Our own registration, from which the adapter reads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Local {
+    Absent,
+    Registering,
+    Registered,
+    /// To be given back; the order has not been given yet.
+    Surplus,
+    Releasing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Entry {
+    remote: Remote,
+    local: Local,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 16, "a chunk of a large guest costs at most 16 bytes");
+
+/// Keys and registrations by region: a chunk, or the whole block where all RAM is pinned, which then
+/// goes by its first chunk's number.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Keys {
+    pin_all: bool,
+    entries: Vec<Entry>,
+    /// Regions whose local state is `Registering`.
+    registering: usize,
+    /// Regions whose local state is `Registered` or `Surplus`.
+    registered: usize,
+    /// Regions whose local state is `Releasing`.
+    releasing: usize,
+    /// The one region whose local state is `Surplus`, during the migration.
+    surplus: Option<RegionId>,
+    /// While everything is released: regions before this one are done.
+    released_before: usize,
+    /// Regions that the transport failed to release.
+    lost: usize,
+}
+
+impl Keys {
+    pub(crate) fn new(blocks: &Blocks, pin_all: bool) -> Self {
+        let chunks = usize::try_from(blocks.chunks()).unwrap_or(usize::MAX);
+        let entry = Entry { remote: Remote::Unknown, local: Local::Absent };
+        Self { pin_all, entries: vec![entry; chunks], ..Self::default() }
+    }
+
+    /// The region that holds this byte.
+    pub(crate) fn region(
+        &self,
+        blocks: &Blocks,
+        block: BlockIndex,
+        offset: BlockOffset,
+    ) -> Option<RegionId> {
+        let in_region = if self.pin_all { BlockOffset::new(0) } else { offset };
+        blocks.chunk(block, in_region)
+    }
+
+    pub(crate) fn state(&self, region: RegionId) -> Option<(Remote, Local)> {
+        let entry = self.entries.get(index(region))?;
+        Some((entry.remote, entry.local))
+    }
+
+    pub(crate) fn set_remote(&mut self, region: RegionId, remote: Remote) {
+        if let Some(entry) = self.entries.get_mut(index(region)) {
+            entry.remote = remote;
+        }
+    }
+
+    /// Registration of a region is ordered.
+    pub(crate) fn register(&mut self, region: RegionId) {
+        if self.change(region, Local::Absent, Local::Registering) {
+            self.registering += 1;
+        }
+    }
+
+    /// A registration was answered. False where none was under way.
+    pub(crate) fn registered(&mut self, region: RegionId, success: bool) -> bool {
+        let to = if success { Local::Registered } else { Local::Absent };
+        let changed = self.change(region, Local::Registering, to);
+        if changed {
+            self.registering -= 1;
+            self.registered += usize::from(success);
+        }
+        changed
+    }
+
+    /// A region is not needed any more.
+    pub(crate) fn give_up(&mut self, region: RegionId) {
+        if self.change(region, Local::Registered, Local::Surplus) {
+            self.surplus = Some(region);
+        }
+    }
+
+    /// The next region to deregister because it was given up.
+    pub(crate) fn release_surplus(&mut self) -> Option<RegionId> {
+        let region = self.surplus.take()?;
+        self.release(region, Local::Surplus)
+    }
+
+    /// The next region to deregister at the end, when all of them go.
+    pub(crate) fn release_next(&mut self) -> Option<RegionId> {
+        self.surplus = None;
+        while let Some(entry) = self.entries.get(self.released_before) {
+            let (local, at) = (entry.local, self.released_before);
+            self.released_before += 1;
+            if matches!(local, Local::Registered | Local::Surplus) {
+                return self.release(RegionId(u32::try_from(at).ok()?), local);
+            }
+        }
+        None
+    }
+
+    /// A deregistration was answered. False where none was under way.
+    pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
+        let changed = self.change(region, Local::Releasing, Local::Absent);
+        if changed {
+            self.releasing -= 1;
+            self.lost += usize::from(!success);
+        }
+        changed
+    }
+
+    /// Registrations and deregistrations that the transport has not answered.
+    pub(crate) const fn unanswered(&self) -> usize {
+        self.registering + self.releasing
+    }
+
+    pub(crate) const fn registering(&self) -> usize {
+        self.registering
+    }
+
+    /// Regions that are registered, or may be.
+    pub(crate) const fn left(&self) -> usize {
+        self.registering + self.registered + self.releasing + self.lost
+    }
+
+    /// Whether nothing is registered, and no answer is due.
+    pub(crate) const fn all_released(&self) -> bool {
+        self.registering + self.registered + self.releasing == 0
+    }
+
+    fn release(&mut self, region: RegionId, from: Local) -> Option<RegionId> {
+        let changed = self.change(region, from, Local::Releasing);
+        if changed {
+            self.registered -= 1;
+            self.releasing += 1;
+        }
+        changed.then_some(region)
+    }
+
+    fn change(&mut self, region: RegionId, from: Local, to: Local) -> bool {
+        match self.entries.get_mut(index(region)) {
+            Some(entry) if entry.local == from => {
+                entry.local = to;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn index(region: RegionId) -> usize {
+    usize::try_from(region.0).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ram::ChunkSize;
+
+    fn table(pin_all: bool) -> (Blocks, Keys) {
+        let lengths = [2 << 20, 1 << 20_u64];
+        let blocks = Blocks::new(ChunkSize::default(), lengths.into_iter()).unwrap();
+        let keys = Keys::new(&blocks, pin_all);
+        (blocks, keys)
+    }
+
+    #[test]
+    fn a_region_is_a_chunk_or_where_all_is_pinned_a_block() {
+        let (blocks, dynamic) = table(false);
+        let (_, pinned) = table(true);
+        let (block, offset) = (BlockIndex::new(0), BlockOffset::new(1 << 20));
+        assert_eq!(dynamic.region(&blocks, block, offset), Some(RegionId(1)));
+        assert_eq!(pinned.region(&blocks, block, offset), Some(RegionId(0)));
+        assert_eq!(
+            pinned.region(&blocks, BlockIndex::new(1), BlockOffset::new(0)),
+            Some(RegionId(2))
+        );
+    }
+
+    #[test]
+    fn every_registered_region_is_released_once() {
+        let (_, mut keys) = table(false);
+        for region in [RegionId(0), RegionId(2)] {
+            keys.register(region);
+            assert!(keys.registered(region, true));
+        }
+        keys.register(RegionId(1));
+        assert!(keys.registered(RegionId(1), false));
+        keys.give_up(RegionId(2));
+        assert_eq!(keys.left(), 2);
+        assert_eq!(keys.release_next(), Some(RegionId(0)));
+        assert_eq!(keys.release_next(), Some(RegionId(2)));
+        assert_eq!(keys.release_next(), None);
+        assert_eq!(keys.unanswered(), 2);
+        assert!(keys.released(RegionId(0), true));
+        assert!(!keys.released(RegionId(0), true));
+        assert!(keys.released(RegionId(2), false));
+        assert_eq!((keys.unanswered(), keys.left()), (0, 1));
+    }
+}

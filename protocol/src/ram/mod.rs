@@ -1,0 +1,16 @@
+//! Guest RAM: blocks and chunks, the runs that are merged from pages, the keys for them, the writes
+//! in flight.
+
+mod block;
+mod chunk;
+mod grants;
+mod keys;
+mod queue;
+mod writes;
+
+pub(crate) use block::Blocks;
+pub use chunk::ChunkSize;
+pub(crate) use grants::{Grants, Wanted};
+pub(crate) use keys::{Keys, Local, Remote};
+pub(crate) use queue::{Queue, Run, Scan, Work};
+pub(crate) use writes::Writes;

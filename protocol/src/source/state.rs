@@ -1,0 +1,139 @@
+//! Where a source is in the migration, and what it waits for there.
+
+use super::Source;
+use crate::address::{BlockIndex, HostAddress, RamAddress};
+use crate::connection::{Close, CloseStep};
+use crate::deadline::TimeoutReason;
+use crate::ram::{Remote, Scan, Work};
+use crate::transport::RegionId;
+
+/// The phases of a migration at its source, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Phase {
+    /// Before `connect`.
+    Idle,
+    /// The connection is to be opened.
+    Connect,
+    /// The connection is being opened.
+    Connecting,
+    /// Stream bytes flow.
+    Stream,
+    /// The RAM blocks are being exchanged.
+    Blocks {
+        /// Whether the request has been sent.
+        requested: bool,
+        /// Whether the result has been received.
+        answered: bool,
+        /// Blocks of our own that are still to be pinned, from this one on.
+        pin_next: u32,
+    },
+    /// RAM is being written.
+    Round {
+        /// Whether the owner has given everything.
+        finishing: bool,
+    },
+    /// The last bytes of the stream are to leave or on their way.
+    Finish,
+    /// Everything has arrived; the destination may disconnect first.
+    Farewell,
+    /// The connection is being closed, or has been.
+    Closing(Close),
+}
+
+/// How far the guest has moved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Handover {
+    Kept,
+    /// The last message of the stream is on its way.
+    Undecided,
+    Given,
+}
+
+/// A RAM block of the destination.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct RemoteBlock {
+    /// Where WRITEs go. Each registration result gives it anew.
+    pub(super) address: HostAddress,
+    /// What commands name it by.
+    pub(super) ram_address: RamAddress,
+}
+
+/// The command whose reply is due.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Asked {
+    Nothing,
+    Register { block: BlockIndex, region: RegionId },
+    Unregister { region: RegionId },
+}
+
+impl Source {
+    /// Whether messages can be exchanged.
+    pub(super) const fn is_connected(&self) -> bool {
+        match self.phase {
+            Phase::Idle | Phase::Connect | Phase::Connecting | Phase::Closing(_) => false,
+            Phase::Stream
+            | Phase::Blocks { .. }
+            | Phase::Round { .. }
+            | Phase::Finish
+            | Phase::Farewell => true,
+        }
+    }
+
+    pub(super) const fn close_step(&self) -> Option<CloseStep> {
+        match &self.phase {
+            Phase::Closing(close) => Some(close.step),
+            _ => None,
+        }
+    }
+
+    /// Whether a wait is under way.
+    pub(super) fn waits_for(&self, reason: TimeoutReason) -> bool {
+        let open = !matches!(self.phase, Phase::Closing(_));
+        let releasing = self.close_step() == Some(CloseStep::Release);
+        match reason {
+            TimeoutReason::Connection => matches!(self.phase, Phase::Connecting),
+            TimeoutReason::Ready => {
+                let held = self.exchange.may_send() || self.exchange.reply_due().is_some();
+                self.is_connected() && !held && self.has_command()
+            }
+            TimeoutReason::Reply => open && self.exchange.reply_due().is_some(),
+            TimeoutReason::Command => false,
+            TimeoutReason::Send => open && !self.sends.is_empty(),
+            TimeoutReason::Write => open && !self.writes.is_idle(),
+            TimeoutReason::Registration => (open || releasing) && self.keys.unanswered() > 0,
+            TimeoutReason::Memory => (open || releasing) && self.queue.scanning() > 0,
+            TimeoutReason::Farewell => matches!(self.phase, Phase::Farewell),
+            TimeoutReason::ErrorSent => {
+                let step = self.close_step();
+                matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay))
+            }
+            TimeoutReason::Disconnection => self.close_step() == Some(CloseStep::Disconnecting),
+        }
+    }
+
+    /// Whether a command is to be sent as soon as there is a READY.
+    fn has_command(&self) -> bool {
+        match &self.phase {
+            Phase::Idle | Phase::Connect | Phase::Connecting | Phase::Closing(_) => false,
+            Phase::Stream | Phase::Finish => self.outgoing.due().is_some(),
+            Phase::Blocks { requested, .. } => !requested,
+            Phase::Round { finishing } => {
+                !self.outgoing.is_empty() || self.round_has_command(*finishing)
+            }
+            Phase::Farewell => false,
+        }
+    }
+
+    fn round_has_command(&self, finishing: bool) -> bool {
+        match self.queue.head(&self.blocks, finishing) {
+            None => finishing && self.queue.is_empty() && self.writes.is_idle(),
+            Some(Work::Unregister { .. }) => self.writes.is_idle(),
+            Some(Work::Run(run)) => {
+                let region = self.keys.region(&self.blocks, run.block, run.offset);
+                let state = region.and_then(|region| self.keys.state(region));
+                let unknown = matches!(state, Some((Remote::Unknown, _)));
+                unknown && matches!(run.scan, Scan::Zero | Scan::NonZero)
+            }
+        }
+    }
+}
