@@ -175,9 +175,8 @@ impl CostModel {
     #[must_use]
     pub fn wire_time(&self, bytes: u64) -> Duration {
         let rate = u128::from(self.wire_rate.value);
-        let nanoseconds = (u128::from(bytes) * 8 * u128::from(SECOND_NANOSECONDS))
-            .checked_div(rate)
-            .unwrap_or(0);
+        let nanoseconds =
+            (u128::from(bytes) * 8 * u128::from(SECOND_NANOSECONDS)).checked_div(rate).unwrap_or(0);
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 

@@ -66,10 +66,7 @@ pub(crate) enum Management {
 /// What the search for the destination found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Resolution {
-    Found {
-        private_data: [u8; PRIVATE_DATA_BYTES],
-        effect: Option<Effect>,
-    },
+    Found { private_data: [u8; PRIVATE_DATA_BYTES], effect: Option<Effect> },
     Unreachable,
 }
 

@@ -4,9 +4,7 @@ use core::time::Duration;
 
 use rdma_migration_protocol::address::HostAddress;
 use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
-use rdma_migration_protocol::transport::{
-    Access, FailedOperation, TransportError, WriteRam,
-};
+use rdma_migration_protocol::transport::{Access, FailedOperation, TransportError, WriteRam};
 
 use super::{Event, Fabric, Refusal, Report, Seen, is_ready};
 use crate::fault::{Effect, Site};

@@ -268,8 +268,7 @@ impl Fabric {
         let one_way = self.config.cost.one_way();
         self.recorder.departed(from, &transmission, now, one_way, copies);
         for _ in 0..copies {
-            let event =
-                Event::Arrived { to: from.peer(), transmission: transmission.clone() };
+            let event = Event::Arrived { to: from.peer(), transmission: transmission.clone() };
             self.agenda.add_after(one_way, event);
         }
         if copies == 0 {
@@ -279,8 +278,7 @@ impl Fabric {
     }
 
     fn copies_that_arrive(&mut self, from: Side, transmission: &Transmission) -> usize {
-        let is_last =
-            from == Side::Source && self.last_send == Some(transmission.request.sequence);
+        let is_last = from == Side::Source && self.last_send == Some(transmission.request.sequence);
         let last = if is_last { self.striker.pass(Site::LastSend) } else { None };
         let mut copies = 1;
         for effect in self.striker.pass(Site::Departure).into_iter().chain(last) {

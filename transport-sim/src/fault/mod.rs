@@ -3,7 +3,7 @@
 mod plan;
 mod table;
 
-pub use plan::{Fault, FaultPlan, ParseFaultError};
 pub(crate) use plan::Striker;
-pub use table::{FAULTS, FaultKind, Recovery};
+pub use plan::{Fault, FaultPlan, ParseFaultError};
 pub(crate) use table::{Corruption, Effect, Site};
+pub use table::{FAULTS, FaultKind, Recovery};

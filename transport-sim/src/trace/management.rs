@@ -95,13 +95,7 @@ fn identify(bytes: &mut Vec<u8>, from: &Node, to: &Node) {
     bytes.extend_from_slice(&to.communication.to_be_bytes());
 }
 
-fn request(
-    bytes: &mut Vec<u8>,
-    conversation: &Conversation,
-    from: &Node,
-    to: &Node,
-    data: &[u8],
-) {
+fn request(bytes: &mut Vec<u8>, conversation: &Conversation, from: &Node, to: &Node, data: &[u8]) {
     bytes.extend_from_slice(&from.communication.to_be_bytes());
     bytes.extend_from_slice(&[0; 4]);
     let service = (u64::from(SERVICE_PREFIX) << 16) | u64::from(conversation.service_port);
@@ -170,8 +164,7 @@ mod tests {
     use crate::trace::opcode::Opcode;
 
     /// A classic capture file: the header, then records of 16 bytes and the packet.
-    const CAPTURE: &[u8] =
-        include_bytes!("../../../spec/captures/qemu-7.2-dynamic.pcap");
+    const CAPTURE: &[u8] = include_bytes!("../../../spec/captures/qemu-7.2-dynamic.pcap");
 
     fn captured(number: usize) -> &'static [u8] {
         let mut rest = &CAPTURE[24..];
@@ -192,10 +185,7 @@ mod tests {
             first_packet,
             identification,
         };
-        [
-            node(1, 0x47ca_a65b, 0x00e6_9ba8, 0xf0e8),
-            node(2, 0xb74e_3ccd, 0x0061_d354, 0x7f20),
-        ]
+        [node(1, 0x47ca_a65b, 0x00e6_9ba8, 0xf0e8), node(2, 0xb74e_3ccd, 0x0061_d354, 0x7f20)]
     }
 
     fn frame(message: &Management, number: u32, from: &Node, to: &Node) -> Vec<u8> {

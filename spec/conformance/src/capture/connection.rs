@@ -231,7 +231,7 @@ impl Direction {
                     Assembled::Open => {}
                     Assembled::Message(message) => {
                         self.last_message = Some(request.sequence_number);
-                        events.push(Event::Message(message));
+                        events.push(Event::Message { message });
                     }
                     Assembled::NoBeginning => events.push(Event::IncompleteMessage),
                 }

@@ -33,7 +33,10 @@ pub enum Event {
     /// The other end agrees.
     DisconnectReply,
     /// A message arrived whole.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+    },
     /// A WRITE began; its range is not known when it was cut off or not captured.
     Write(Option<RemoteRange>),
     /// A WRITE ended, with another length than it had named.

@@ -114,7 +114,7 @@ impl Conversation {
                 by_itself(Body::DisconnectRequest)
             }
             Event::DisconnectReply => by_itself(Body::DisconnectReply),
-            Event::Message(message) => self.message(from, message),
+            Event::Message { message } => self.message(from, message),
             Event::Write(range) => self.write(from, range),
             Event::WrongWriteLength(wrong) => {
                 let (declared, carried) = (wrong.declared, wrong.carried);

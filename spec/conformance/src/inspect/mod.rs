@@ -118,7 +118,7 @@ struct Inspection<W> {
     writer: W,
     text: TextReport,
     first_nanoseconds: Option<u64>,
-    last: Stamp,
+    packets: u64,
     other_link_packets: u64,
     fragments: u64,
     connections: Connections,
@@ -134,7 +134,7 @@ impl<W: Write> Inspection<W> {
             writer,
             text: TextReport::new(palette),
             first_nanoseconds: None,
-            last: Stamp { packet: 0, time_us: None },
+            packets: 0,
             other_link_packets: 0,
             fragments: 0,
             connections: Connections::default(),
@@ -144,7 +144,7 @@ impl<W: Write> Inspection<W> {
 
     fn take(&mut self, record: Record<'_>) -> Result<(), Stop> {
         let stamp = Stamp { packet: record.number, time_us: self.time_us(record.nanoseconds) };
-        self.last = stamp;
+        self.packets = record.number;
         if !record.ethernet {
             self.other_link_packets += 1;
             return Ok(());
@@ -215,7 +215,7 @@ impl<W: Write> Inspection<W> {
     }
 
     fn finish(mut self, damage: Option<CaptureError>) -> io::Result<Outcome> {
-        let held_back = self.connections.end(self.last);
+        let held_back = self.connections.end();
         self.report(held_back)?;
         let notes = self.notes();
         if self.options.format == Format::Text {
@@ -232,7 +232,7 @@ impl<W: Write> Inspection<W> {
         }
         self.writer.flush()?;
         Ok(Outcome {
-            packets: self.last.packet,
+            packets: self.packets,
             connections: self.conversations.len(),
             deviations: self.conversations.iter().map(|each| each.tally.deviations).sum(),
             notes,

@@ -71,7 +71,7 @@ fn a_record_that_claims_too_much_is_refused_without_reading_it() {
 #[test]
 fn a_block_whose_lengths_disagree_is_refused() {
     let trace = trace();
-    let mut file = pcapng(&trace, false);
+    let mut file = pcapng(&trace, true);
     // The section, the interface and the unknown block come first.
     let packet = file.len()
         - trace
@@ -79,9 +79,12 @@ fn a_block_whose_lengths_disagree_is_refused() {
             .iter()
             .map(|packet| 32 + packet.frame.len().next_multiple_of(4))
             .sum::<usize>();
-    file[packet + 20..packet + 24].copy_from_slice(&0x1000_u32.to_le_bytes());
+    file[packet + 20..packet + 24].copy_from_slice(&0x1000_u32.to_be_bytes());
     let message = damage(&file);
-    assert!(message.contains(&format!("packet 1 at offset {packet}")), "{message}");
+    assert_eq!(
+        message,
+        format!("malformed record of packet 1 at offset {packet}: a length inside it exceeds it")
+    );
     let mut file = pcapng(&trace, false);
     file[packet + 8] = 1;
     let message = damage(&file);

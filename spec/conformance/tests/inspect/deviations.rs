@@ -188,6 +188,14 @@ fn windows() {
         link.packet_numbered(trace, Destination, write, 0x11, &[0x1f, 0, 0, 1], &[], 0);
     });
     assert_eq!(too_early, ["source finished_before_writes"]);
+    let acknowledged_twice = after_set_up(7, |link, trace| {
+        link.send(trace, Destination, Kind::Ready, &[]);
+        link.write(trace, BASE, 7, 4096);
+        let write = link.source_sequence - 1;
+        link.packet(trace, Source, 0x04, &[], &message(Kind::RegisterFinished, 1, &[]));
+        link.packet_numbered(trace, Destination, write, 0x11, &[0x1f, 0, 0, 1], &[], 0);
+    });
+    assert!(acknowledged_twice.is_empty());
     let again = after_set_up(0, |link, trace| {
         link.command(trace, Kind::RamBlocksRequest, &[]);
         link.send(trace, Destination, Kind::RamBlocksResult, &[ram_block(0)]);

@@ -168,6 +168,38 @@ fn a_packet_that_comes_again_is_shown_and_not_counted() {
 }
 
 #[test]
+fn a_burst_of_packets_that_come_again_is_one_line_of_text_for_each_side() {
+    let mut trace = Trace::default();
+    let mut link = Link { mtu: 1024, ..Link::default() };
+    link.set_up(&mut trace, 0);
+    let first = trace.packets.len();
+    link.stream(&mut trace, &[7; 5000]);
+    let again = trace.packets[first..].to_vec();
+    trace.packets.extend(again);
+    let text = text_of(&crate::support::file::pcap(&trace));
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("(retransmission)")).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].contains("S ◀── D") && lines[0].ends_with(" READY"), "{text}");
+    assert!(lines[1].contains("S ──▶ D") && lines[1].ends_with(" QEMU_FILE"), "{text}");
+    assert!(lines[2].ends_with(" piece of a message, 4 packets"), "{text}");
+    assert!(text.contains("6 packets retransmitted"), "{text}");
+}
+
+#[test]
+fn the_same_piece_from_both_sides_is_two_lines_of_text() {
+    let mut trace = Trace::default();
+    let mut link = Link::default();
+    link.set_up(&mut trace, 0);
+    let error = message(Kind::Error, 1, &[]);
+    link.packet(&mut trace, Source, 0x04, &[], &error);
+    link.packet(&mut trace, Destination, 0x04, &[], &error);
+    let again = trace.packets[trace.packets.len() - 2..].to_vec();
+    trace.packets.extend(again);
+    let text = text_of(&crate::support::file::pcap(&trace));
+    assert_eq!(text.matches("(retransmission)").count(), 2, "{text}");
+}
+
+#[test]
 fn a_packet_lost_on_the_way_takes_its_place_when_it_is_sent_again() {
     let mut trace = Trace::default();
     let mut link = Link { mtu: 1024, ..Link::default() };
