@@ -22,8 +22,6 @@ pub(crate) enum Life {
     Registered,
     /// Being released: pinned still, its key void.
     Deregistering,
-    /// Its deregistration failed: pinned until the device is closed, its key void.
-    Stuck,
 }
 
 /// A piece of registered memory.

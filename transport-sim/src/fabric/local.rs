@@ -98,13 +98,11 @@ impl Fabric {
         if endpoint.queue_pair.writes_from(id) {
             self.breach(side, Breach::WriteInFlight(id));
         }
-        let regions = &mut self.endpoints.of_mut(side).regions;
-        regions.set_life(id, Life::Deregistering);
         if let Some(Effect::Fail(error)) = self.striker.pass(Site::Deregistration(side)) {
-            self.endpoints.of_mut(side).regions.set_life(id, Life::Stuck);
             let work = Work::Fail(failed, error);
             return self.begin(side, Worker::Registrar, work, Duration::ZERO);
         }
+        self.endpoints.of_mut(side).regions.set_life(id, Life::Deregistering);
         let cost = self.config.cost.deregistration(region.run.length);
         self.begin(side, Worker::Registrar, Work::Deregister(id), cost);
     }

@@ -442,14 +442,14 @@ pub const FAULTS: &[FaultKind] = &[
         Site::Deregistration(SOURCE),
         1,
         Effect::Fail(TransportError::Os(EIO)),
-        "The source's N-th region cannot be released before the device is closed.",
+        "The source's N-th deregistration fails; the region stays registered.",
     ),
     either(
         "destination-deregistration-failed",
         Site::Deregistration(DESTINATION),
         1,
         Effect::Fail(TransportError::Os(EIO)),
-        "The destination's N-th region cannot be released before the device is closed.",
+        "The destination's N-th deregistration fails; the region stays registered.",
     ),
     fails(
         "scan-failed",

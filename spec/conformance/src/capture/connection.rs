@@ -36,6 +36,7 @@ struct Direction {
     message: MessageAssembly,
     write: WriteAssembly,
     last_write: Option<u32>,
+    last_message: Option<u32>,
     acknowledged: Option<u32>,
 }
 
@@ -55,6 +56,7 @@ impl Default for Direction {
             message: MessageAssembly::default(),
             write: WriteAssembly::default(),
             last_write: None,
+            last_message: None,
             acknowledged: None,
         }
     }
@@ -123,7 +125,8 @@ impl Connection {
         let mut happenings = Vec::new();
         if let Operation::Answer(answer) = packet.operation {
             if let Some(answer) = answer {
-                self.answered(index, from, answer, packet.sequence_number, &mut happenings);
+                let number = packet.sequence_number;
+                self.answered(stamp, index, from, (answer, number), &mut happenings);
                 if !matches!(answer, Answer::Acknowledged | Answer::OutOfSequence) {
                     let event = Event::Refused(answer);
                     happenings.push(Happening { stamp, connection: index, from, event });
@@ -146,25 +149,25 @@ impl Connection {
         let direction = self.directions.of_mut(from);
         let bytes = request.payload.len();
         let steps = direction.sequence.take(request.sequence_number, bytes, request);
-        self.take_steps(index, from, steps, &mut happenings);
+        self.take_steps(stamp, index, from, steps, &mut happenings);
         happenings
     }
 
-    /// The capture is over: yields what was held back.
-    pub(super) fn end(&mut self, index: usize, happenings: &mut Vec<Happening>) {
+    /// The capture is over with this packet: yields what was held back.
+    pub(super) fn end(&mut self, stamp: Stamp, index: usize, happenings: &mut Vec<Happening>) {
         for end in [End::A, End::B] {
             let steps = self.directions.of_mut(end).sequence.end();
-            self.take_steps(index, end, steps, happenings);
+            self.take_steps(stamp, index, end, steps, happenings);
         }
     }
 
-    /// `from` has answered requests of its peer.
+    /// `from` has answered the request with this number.
     fn answered(
         &mut self,
+        stamp: Stamp,
         index: usize,
         from: End,
-        answer: Answer,
-        sequence_number: u32,
+        (answer, sequence_number): (Answer, u32),
         happenings: &mut Vec<Happening>,
     ) {
         let arrived = match answer {
@@ -176,22 +179,29 @@ impl Connection {
             | Answer::RemoteOperationalError => sequence_number.wrapping_sub(1) & 0xff_ffff,
         };
         let direction = self.directions.of_mut(from.peer());
+        let late = answer == Answer::Acknowledged && direction.acknowledges_late(arrived);
         if direction.acknowledged.is_none_or(|before| distance(before, arrived) > 0) {
             direction.acknowledged = Some(arrived);
         }
         let steps = direction.sequence.acknowledge(arrived);
-        self.take_steps(index, from.peer(), steps, happenings);
+        let writer = from.peer();
+        if late {
+            let event = Event::LateAcknowledgement;
+            happenings.push(Happening { stamp, connection: index, from: writer, event });
+        }
+        self.take_steps(stamp, index, writer, steps, happenings);
     }
 
+    /// Follows the steps of one direction, which the packet with this stamp has led to.
     fn take_steps(
         &mut self,
+        stamp: Stamp,
         index: usize,
         from: End,
         steps: Vec<Step<Request>>,
         happenings: &mut Vec<Happening>,
     ) {
         let direction = self.directions.of_mut(from);
-        let mut missing = None;
         for step in steps {
             let (stamp, events) = match step {
                 Step::InOrder(request) => (request.stamp, direction.take(&request)),
@@ -199,18 +209,12 @@ impl Connection {
                     (request.stamp, vec![Event::Retransmission(request.retransmitted())])
                 }
                 Step::Missing(count) => {
-                    missing = Some(count);
                     direction.abandon();
-                    continue;
+                    (stamp, vec![Event::Missing(count)])
                 }
             };
-            let events = missing.take().map(Event::Missing).into_iter().chain(events);
-            happenings.extend(events.map(|event| Happening {
-                stamp,
-                connection: index,
-                from,
-                event,
-            }));
+            let happening = |event| Happening { stamp, connection: index, from, event };
+            happenings.extend(events.into_iter().map(happening));
         }
     }
 }
@@ -226,8 +230,8 @@ impl Direction {
                 match self.message.take(position, &request.payload, request.payload_bytes) {
                     Assembled::Open => {}
                     Assembled::Message(message) => {
-                        let writes_completed = self.writes_completed();
-                        events.push(Event::Message { message, writes_completed });
+                        self.last_message = Some(request.sequence_number);
+                        events.push(Event::Message { message });
                     }
                     Assembled::NoBeginning => events.push(Event::IncompleteMessage),
                 }
@@ -249,9 +253,15 @@ impl Direction {
         events
     }
 
-    fn writes_completed(&self) -> Option<bool> {
-        let acknowledged = self.acknowledged?;
-        Some(self.last_write.is_none_or(|write| distance(write, acknowledged) >= 0))
+    /// Whether everything up to this number includes the last WRITE, for the first time, but not
+    /// the message that was sent after it.
+    fn acknowledges_late(&self, arrived: u32) -> bool {
+        let (Some(write), Some(message)) = (self.last_write, self.last_message) else {
+            return false;
+        };
+        self.acknowledged.is_none_or(|before| distance(before, write) > 0)
+            && distance(write, arrived) >= 0
+            && distance(arrived, message) > 0
     }
 
     fn abandon(&mut self) {

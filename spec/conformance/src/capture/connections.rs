@@ -21,6 +21,7 @@ pub struct Connections {
     flows: HashMap<(IpAddr, IpAddr, u32), (usize, End)>,
     /// By host and the number by which it knows the connection.
     managed: HashMap<(IpAddr, u32), (usize, End)>,
+    last: Option<Stamp>,
     not_followed: u64,
     cut_off: u64,
 }
@@ -28,6 +29,7 @@ pub struct Connections {
 impl Connections {
     /// Takes the next datagram of the capture and yields what it makes happen.
     pub fn take(&mut self, stamp: Stamp, datagram: &Datagram<'_>) -> Vec<Happening> {
+        self.last = Some(stamp);
         let Ok(packet) = Packet::read(datagram.payload, datagram.length) else {
             self.cut_off += 1;
             return Vec::new();
@@ -55,9 +57,10 @@ impl Connections {
 
     /// The capture is over: yields what was held back.
     pub fn end(&mut self) -> Vec<Happening> {
+        let Some(last) = self.last else { return Vec::new() };
         let mut happenings = Vec::new();
         for (index, connection) in self.connections.iter_mut().enumerate() {
-            connection.end(index, &mut happenings);
+            connection.end(last, index, &mut happenings);
         }
         happenings
     }

@@ -89,6 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn what_ip_carries_behind_the_datagram_is_not_part_of_it() {
+        let mut frame = frame(ROCE_PORT, b"abcdef");
+        // The length of UDP, low byte.
+        frame[14 + 20 + 5] -= 2;
+        let datagram = read_datagram(&frame).unwrap();
+        assert_eq!((datagram.payload, datagram.length), (&b"abcd"[..], 4));
+    }
+
+    #[test]
     fn a_frame_cut_short_keeps_the_length_that_was_sent() {
         let frame = frame(ROCE_PORT, &[7; 100]);
         let datagram = read_datagram(&frame[..frame.len() - 60]).unwrap();

@@ -36,14 +36,13 @@ pub enum Event {
     Message {
         /// The message.
         message: Message,
-        /// Whether every earlier WRITE of the sender was acknowledged before this message left;
-        /// none where the capture holds no acknowledgements.
-        writes_completed: Option<bool>,
     },
     /// A WRITE began; its range is not known when it was cut off or not captured.
     Write(Option<RemoteRange>),
     /// A WRITE ended, with another length than it had named.
     WrongWriteLength(WrongWriteLength),
+    /// A WRITE was acknowledged after its sender had already sent a message behind it.
+    LateAcknowledgement,
     /// An operation that the migration protocol does not use.
     OtherOperation(&'static str),
     /// The sender refuses a request of the other end.

@@ -108,7 +108,6 @@ pub fn read_packets<E: From<CaptureError>>(
     let mut blocks = open(reader, &failure)?;
     let mut section = Section::default();
     let mut progress = Progress { packet: 0, offset: 0 };
-    let mut refilled = false;
     loop {
         let complete = match blocks.next() {
             Ok((length, block)) => {
@@ -119,22 +118,19 @@ pub fn read_packets<E: From<CaptureError>>(
                 Some(length)
             }
             Err(PcapError::Eof) => return Ok(()),
-            Err(PcapError::Incomplete(_)) => None,
+            Err(PcapError::Incomplete(_) | PcapError::UnexpectedEof) => None,
             Err(error) => return Err(progress.error(&error).into()),
         };
         if let Some(length) = complete {
             progress.offset += u64::try_from(length).unwrap_or(u64::MAX);
             blocks.consume(length);
-            refilled = false;
-            continue;
+        } else if section.holds_whole_block(blocks.data()) {
+            return Err(progress.malformed("a length inside it exceeds it").into());
+        } else if blocks.reader_exhausted() {
+            return Err(progress.cut_short().into());
+        } else {
+            blocks.refill().map_err(|_| progress.read_failed(failure.get()))?;
         }
-        // After a refill the buffer is full or the file has ended, so a block that still wants
-        // more contradicts its own length.
-        if refilled && !blocks.reader_exhausted() {
-            return Err(progress.malformed("a length inside exceeds the record").into());
-        }
-        blocks.refill().map_err(|_| progress.read_failed(failure.get()))?;
-        refilled = true;
     }
 }
 
@@ -214,6 +210,10 @@ struct Progress {
 }
 
 impl Progress {
+    fn cut_short(&self) -> CaptureError {
+        CaptureError::CutShort { packet: self.packet + 1, offset: self.offset }
+    }
+
     fn malformed(&self, reason: &'static str) -> CaptureError {
         CaptureError::Malformed { packet: self.packet + 1, offset: self.offset, reason }
     }
@@ -226,7 +226,6 @@ impl Progress {
     fn error(&self, error: &PcapError<&[u8]>) -> CaptureError {
         let (packet, offset) = (self.packet + 1, self.offset);
         match error {
-            PcapError::UnexpectedEof => CaptureError::CutShort { packet, offset },
             PcapError::BufferTooSmall => CaptureError::RecordTooLarge { packet, offset },
             _ => self.malformed("its lengths do not agree"),
         }
@@ -237,6 +236,14 @@ impl Progress {
 #[derive(Default)]
 struct Section {
     interfaces: Vec<Interface>,
+    /// The byte order of a pcapng section; none in a pcap file.
+    order: Option<ByteOrder>,
+}
+
+#[derive(Clone, Copy)]
+enum ByteOrder {
+    Big,
+    Little,
 }
 
 #[derive(Clone, Copy)]
@@ -281,7 +288,9 @@ impl Section {
                     data: packet.data,
                 }))
             }
-            PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+            PcapBlockOwned::NG(Block::SectionHeader(section)) => {
+                let big = section.big_endian();
+                self.order = Some(if big { ByteOrder::Big } else { ByteOrder::Little });
                 self.interfaces.clear();
                 Ok(None)
             }
@@ -316,6 +325,18 @@ impl Section {
             }
             PcapBlockOwned::NG(_) => Ok(None),
         }
+    }
+
+    /// Whether these bytes begin with a block of pcapng that lies in them whole. If the parser
+    /// still wants more, the block contradicts its own length.
+    fn holds_whole_block(&self, bytes: &[u8]) -> bool {
+        let length = bytes.get(4..).and_then(|bytes| bytes.first_chunk::<4>());
+        let length = match (self.order, length) {
+            (Some(ByteOrder::Big), Some(length)) => u32::from_be_bytes(*length),
+            (Some(ByteOrder::Little), Some(length)) => u32::from_le_bytes(*length),
+            _ => return false,
+        };
+        usize::try_from(length).is_ok_and(|length| length <= bytes.len())
     }
 
     fn interface(&self, index: u32, progress: &Progress) -> Result<Interface, CaptureError> {

@@ -1,9 +1,14 @@
 //! Each side's requests, in the order in which their receiver takes them.
 
+use std::collections::VecDeque;
+
 /// The most packets that are held back while one before them is missing.
 pub const HELD_PACKETS_MAX: usize = 4096;
 /// The most bytes of payload that are held back with them.
 pub const HELD_BYTES_MAX: usize = 1 << 20;
+
+/// The most runs of missing packets that are remembered, in case they turn up.
+const MISSING_RUNS_MAX: usize = 64;
 
 const SEQUENCE_BITS: u32 = 24;
 const SEQUENCE_MASK: u32 = (1 << SEQUENCE_BITS) - 1;
@@ -30,11 +35,14 @@ pub enum Step<T> {
 ///
 /// A packet ahead of its turn is held back until the one before it comes: it was lost on the way
 /// and is sent again, or the capture has swapped them. If the receiver acknowledges it first, the
-/// missing one did arrive and was only not captured.
+/// missing one did arrive and was only not captured; should it turn up all the same, it is taken
+/// then.
 #[derive(Clone, Debug)]
 pub struct Sequence<T> {
     next: Option<u32>,
     begun: bool,
+    /// The latest numbers that were given up as missing: first and count.
+    missing: VecDeque<(u32, u32)>,
     /// Ordered by sequence number, none of them the next.
     held: Vec<Held<T>>,
     held_bytes: usize,
@@ -51,7 +59,13 @@ impl<T> Sequence<T> {
     /// Begins with this number, or, without one, with the first packet that is seen.
     #[must_use]
     pub fn new(first: Option<u32>) -> Self {
-        Self { next: first, begun: false, held: Vec::new(), held_bytes: 0 }
+        Self {
+            next: first,
+            begun: false,
+            missing: VecDeque::new(),
+            held: Vec::new(),
+            held_bytes: 0,
+        }
     }
 
     /// Takes the packet with this number, which holds so many bytes of memory.
@@ -65,7 +79,8 @@ impl<T> Sequence<T> {
             return steps;
         }
         if ahead < 0 {
-            return vec![Step::Again(packet)];
+            let late = self.find_missing(sequence_number);
+            return vec![if late { Step::InOrder(packet) } else { Step::Again(packet) }];
         }
         let position =
             self.held.partition_point(|held| distance(held.sequence_number, sequence_number) > 0);
@@ -84,12 +99,13 @@ impl<T> Sequence<T> {
     /// The receiver has everything up to and including this number.
     pub fn acknowledge(&mut self, sequence_number: u32) -> Vec<Step<T>> {
         let mut steps = Vec::new();
-        while self
-            .held
-            .first()
-            .is_some_and(|held| distance(held.sequence_number, sequence_number) >= 0)
+        while let Some(next) = self.next
+            && distance(next, sequence_number) >= 0
         {
-            self.skip_missing(&mut steps);
+            let arrived = sequence_number.wrapping_add(1) & SEQUENCE_MASK;
+            let held = self.held.first().map_or(arrived, |held| held.sequence_number);
+            let until = if distance(held, arrived) > 0 { held } else { arrived };
+            self.give_up(next, until, &mut steps);
         }
         steps
     }
@@ -115,12 +131,41 @@ impl<T> Sequence<T> {
     }
 
     fn skip_missing(&mut self, steps: &mut Vec<Step<T>>) {
-        let Some(first) = self.held.first() else { return };
-        let missing = self.next.map_or(0, |next| distance(next, first.sequence_number));
-        steps.push(Step::Missing(missing.unsigned_abs()));
+        let Some(first) = self.held.first().map(|held| held.sequence_number) else { return };
+        self.give_up(self.next.unwrap_or(first), first, steps);
+    }
+
+    /// The packets from `next` on are missing; those from `until` on are not.
+    fn give_up(&mut self, next: u32, until: u32, steps: &mut Vec<Step<T>>) {
+        let count = distance(next, until).unsigned_abs();
+        if count > 0 {
+            steps.push(Step::Missing(count));
+            self.missing.push_back((next, count));
+        }
+        if self.missing.len() > MISSING_RUNS_MAX {
+            self.missing.pop_front();
+        }
         self.begun = true;
-        self.next = Some(first.sequence_number);
+        self.next = Some(until);
         self.release_next(steps);
+    }
+
+    /// Whether this number was given up as missing; from now on it no longer is.
+    fn find_missing(&mut self, sequence_number: u32) -> bool {
+        let offset_in = |(first, count): (u32, u32)| {
+            u32::try_from(distance(first, sequence_number)).ok().filter(|offset| *offset < count)
+        };
+        let found = self
+            .missing
+            .iter()
+            .enumerate()
+            .find_map(|(index, run)| Some((index, *run, offset_in(*run)?)));
+        let Some((index, (first, count), offset)) = found else { return false };
+        self.missing.remove(index);
+        let rest = (sequence_number.wrapping_add(1) & SEQUENCE_MASK, count - offset - 1);
+        let parts = [(first, offset), rest].into_iter().filter(|(_, count)| *count > 0);
+        self.missing.extend(parts);
+        true
     }
 
     fn release_next(&mut self, steps: &mut Vec<Step<T>>) {
@@ -190,10 +235,25 @@ mod tests {
         let mut sequence = Sequence::new(Some(1));
         assert_eq!(take(&mut sequence, 4), []);
         assert_eq!(take(&mut sequence, 6), []);
-        assert_eq!(sequence.acknowledge(3), []);
-        assert_eq!(sequence.acknowledge(4), [Missing(3), InOrder(4)]);
+        assert_eq!(sequence.acknowledge(2), [Missing(2)]);
+        assert_eq!(sequence.acknowledge(4), [Missing(1), InOrder(4)]);
         assert_eq!(sequence.end(), [Missing(1), InOrder(6)]);
         assert_eq!(sequence.held_bytes, 0);
+    }
+
+    #[test]
+    fn an_acknowledged_packet_that_turns_up_late_is_taken_then() {
+        let mut sequence = Sequence::new(Some(1));
+        assert_eq!(take(&mut sequence, 1), [InOrder(1)]);
+        assert_eq!(sequence.acknowledge(1), []);
+        assert_eq!(sequence.acknowledge(4), [Missing(3)]);
+        assert_eq!(take(&mut sequence, 3), [InOrder(3)]);
+        assert_eq!(take(&mut sequence, 3), [Again(3)]);
+        assert_eq!(take(&mut sequence, 2), [InOrder(2)]);
+        assert_eq!(take(&mut sequence, 4), [InOrder(4)]);
+        assert_eq!(take(&mut sequence, 1), [Again(1)]);
+        assert_eq!(take(&mut sequence, 5), [InOrder(5)]);
+        assert!(sequence.missing.is_empty());
     }
 
     #[test]

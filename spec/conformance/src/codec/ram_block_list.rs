@@ -95,6 +95,14 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_the_section_before_it_does_not_matter() {
+        let mut before = RAM_SECTION.to_vec();
+        before.extend_from_slice(&stream(&[("pc.ram", 0x100_0000)], 0));
+        let expected = vec![named("pc.ram", 0x100_0000)];
+        assert_eq!(find_ram_block_list(&before), Some(expected));
+    }
+
+    #[test]
     fn a_stream_that_has_not_reached_the_hook_has_no_list() {
         let mut stream = stream(&[("pc.ram", 0x100_0000)], 0);
         stream.pop();

@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, StdoutLock, Write};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
 
     /// Bytes of a chunk, a power of two, on which both sides agreed out of band: `1MiB`, `4194304`.
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = chunk_bytes)]
-    chunk_size: u64,
+    chunk_size: NonZeroU64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -42,7 +43,7 @@ enum OutputFormat {
 const CHUNK_BYTES_MIN: u64 = 4 << 10;
 const CHUNK_BYTES_MAX: u64 = 1 << 30;
 
-fn chunk_bytes(text: &str) -> Result<u64, String> {
+fn chunk_bytes(text: &str) -> Result<NonZeroU64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit {
@@ -57,6 +58,7 @@ fn chunk_bytes(text: &str) -> Result<u64, String> {
         .checked_mul(1 << shift)
         .filter(|bytes| bytes.is_power_of_two())
         .filter(|bytes| (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(bytes))
+        .and_then(NonZeroU64::new)
         .ok_or_else(|| "a chunk has a power of two of bytes, from 4 KiB to 1 GiB".to_owned())
 }
 
@@ -93,20 +95,16 @@ fn writer(output: StdoutLock<'static>, colour: bool) -> impl Write {
 }
 
 fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
-    if format == Format::Json {
+    // As text, the notes are part of the report, unless there was nothing to report.
+    if format == Format::Json || outcome.connections == 0 {
         for note in &outcome.notes {
-            eprintln!("note: {note}");
+            complain("note", note);
         }
     }
     if let Some(damage) = &outcome.damage {
         return bad_input(&format!("{name}: {damage}"));
     }
     if outcome.connections == 0 {
-        if format == Format::Text {
-            for note in &outcome.notes {
-                eprintln!("note: {note}");
-            }
-        }
         let packets = outcome.packets;
         return bad_input(&format!(
             "{name}: no RDMA connection in it (RoCEv2, UDP port 4791; packets read: {packets})"
@@ -116,8 +114,13 @@ fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
 }
 
 fn bad_input(message: &str) -> Ending {
-    eprintln!("error: {message}");
+    complain("error", message);
     Ending::BadInput
+}
+
+fn complain(what: &str, message: &str) {
+    // Whoever has closed standard error does not want to hear it.
+    let _ = writeln!(io::stderr(), "{what}: {message}");
 }
 
 #[cfg(test)]
@@ -126,11 +129,12 @@ mod tests {
 
     #[test]
     fn chunk_sizes_are_powers_of_two_with_or_without_a_unit() {
-        assert_eq!(chunk_bytes("1MiB"), Ok(1 << 20));
-        assert_eq!(chunk_bytes("4194304"), Ok(4 << 20));
-        assert_eq!(chunk_bytes("1G"), Ok(1 << 30));
+        let read = |text| chunk_bytes(text).map(NonZeroU64::get);
+        assert_eq!(read("1MiB"), Ok(1 << 20));
+        assert_eq!(read("4194304"), Ok(4 << 20));
+        assert_eq!(read("1G"), Ok(1 << 30));
         for wrong in ["", "MiB", "3MiB", "2GiB", "1KiB", "1TiB", "-1", "99999999999999999999G"] {
-            assert!(chunk_bytes(wrong).is_err(), "{wrong}");
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 }

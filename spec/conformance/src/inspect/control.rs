@@ -13,6 +13,7 @@ pub(super) struct Control {
     reply: Reply,
     window: Window,
     blocks_requested: bool,
+    last_command: Option<Kind>,
     source_failed: bool,
     destination_failed: bool,
 }
@@ -38,15 +39,6 @@ enum Window {
     Open,
 }
 
-/// What the stream tells about the moment of a message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    /// Whether the stream has just reached a hook, which opens a registration window.
-    pub(super) at_hook: Option<bool>,
-    /// Whether the receiver has acknowledged every earlier WRITE.
-    pub(super) writes_completed: Option<bool>,
-}
-
 impl Control {
     /// A channel of which the beginning is in the capture, or not.
     pub(super) fn new(from_the_beginning: bool) -> Self {
@@ -60,6 +52,7 @@ impl Control {
             reply,
             window,
             blocks_requested: false,
+            last_command: None,
             source_failed: false,
             destination_failed: false,
         }
@@ -72,8 +65,14 @@ impl Control {
         self.window = Window::Unknown;
     }
 
-    /// Judges a message of this side.
-    pub(super) fn take(&mut self, from: Role, header: Header, moment: Moment) -> Vec<Deviation> {
+    /// Judges a message of this side; `at_hook` says whether the stream has just reached a hook,
+    /// which opens a registration window.
+    pub(super) fn take(
+        &mut self,
+        from: Role,
+        header: Header,
+        at_hook: Option<bool>,
+    ) -> Vec<Deviation> {
         let kind = header.kind;
         let mut deviations = Vec::new();
         let failed = match from {
@@ -100,7 +99,8 @@ impl Control {
                 Role::Source,
             ) => {
                 self.command(header, &mut deviations);
-                self.command_in_window(kind, moment, &mut deviations);
+                self.last_command = Some(kind);
+                self.command_in_window(kind, at_hook, &mut deviations);
             }
             (Kind::None | Kind::Unknown(_), _) => {
                 deviations.push(Deviation::UnknownKind { number: kind.number() });
@@ -113,6 +113,12 @@ impl Control {
     /// Judges the moment of an RDMA WRITE of the source.
     pub(super) fn take_write(&mut self, at_hook: Option<bool>) -> Option<Deviation> {
         self.enter_window(Act::Write, at_hook)
+    }
+
+    /// Judges a WRITE that was acknowledged only after a later message had left.
+    pub(super) fn take_late_acknowledgement(&self) -> Option<Deviation> {
+        let finished = self.last_command == Some(Kind::RegisterFinished);
+        finished.then_some(Deviation::FinishedBeforeWrites)
     }
 
     fn ready(&mut self, deviations: &mut Vec<Deviation>) {
@@ -158,7 +164,12 @@ impl Control {
         };
     }
 
-    fn command_in_window(&mut self, kind: Kind, moment: Moment, deviations: &mut Vec<Deviation>) {
+    fn command_in_window(
+        &mut self,
+        kind: Kind,
+        at_hook: Option<bool>,
+        deviations: &mut Vec<Deviation>,
+    ) {
         match kind {
             Kind::QemuFile => {
                 if self.window == Window::Open {
@@ -168,14 +179,11 @@ impl Control {
                 }
             }
             Kind::RegisterFinished => {
-                deviations.extend(self.enter_window(Act::Message(kind), moment.at_hook));
-                if moment.writes_completed == Some(false) {
-                    deviations.push(Deviation::FinishedBeforeWrites);
-                }
+                deviations.extend(self.enter_window(Act::Message(kind), at_hook));
                 self.window = Window::Closed;
             }
             _ => {
-                deviations.extend(self.enter_window(Act::Message(kind), moment.at_hook));
+                deviations.extend(self.enter_window(Act::Message(kind), at_hook));
                 if kind == Kind::RamBlocksRequest && self.blocks_requested {
                     deviations.push(Deviation::BlocksRequestedAgain);
                 }
@@ -239,8 +247,8 @@ mod tests {
     use super::*;
     use Role::{Destination, Source};
 
-    const IN_WINDOW: Moment = Moment { at_hook: Some(true), writes_completed: Some(true) };
-    const OUTSIDE: Moment = Moment { at_hook: Some(false), writes_completed: Some(true) };
+    const IN_WINDOW: Option<bool> = Some(true);
+    const OUTSIDE: Option<bool> = Some(false);
 
     fn header(kind: Kind, length: u32) -> Header {
         Header { length, kind, repeat: 1 }
@@ -315,9 +323,9 @@ mod tests {
     #[test]
     fn registration_belongs_between_the_hook_and_register_finished() {
         let mut control = Control::new(true);
-        let mut send = |kind, moment| {
-            control.take(Destination, header(Kind::Ready, 0), moment);
-            control.take(Source, header(kind, 24), moment)
+        let mut send = |kind, at_hook| {
+            control.take(Destination, header(Kind::Ready, 0), at_hook);
+            control.take(Source, header(kind, 24), at_hook)
         };
         assert_eq!(
             send(Kind::Compress, OUTSIDE),
@@ -326,14 +334,12 @@ mod tests {
         assert_eq!(send(Kind::RegisterFinished, IN_WINDOW), []);
         assert_eq!(send(Kind::Compress, IN_WINDOW), []);
         assert_eq!(send(Kind::QemuFile, IN_WINDOW), [Deviation::StreamInWindow]);
-        assert_eq!(
-            send(Kind::RegisterFinished, Moment { writes_completed: Some(false), ..IN_WINDOW }),
-            [Deviation::FinishedBeforeWrites]
-        );
+        assert_eq!(send(Kind::RegisterFinished, IN_WINDOW), []);
         assert_eq!(
             control.take_write(Some(false)),
             Some(Deviation::OutsideWindow { act: Act::Write })
         );
+        assert_eq!(control.take_late_acknowledgement(), Some(Deviation::FinishedBeforeWrites));
     }
 
     #[test]

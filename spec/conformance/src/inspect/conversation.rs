@@ -1,8 +1,9 @@
 //! One connection of the capture, read as a migration.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
-use super::control::{Control, Moment, judge_lengths};
+use super::control::{Control, judge_lengths};
 use super::deviation::Deviation;
 use super::entry::{Body, Content, DescribedCommand, Entry, MessageEntry, Role};
 use super::memory::{Memory, Place};
@@ -46,7 +47,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(opening: Opening, chunk_bytes: u64) -> Self {
+    pub(super) fn new(opening: Opening, chunk_bytes: NonZeroU64) -> Self {
         // On the return path messages flow the other way, and the first is free.
         let judged = opening.managed && !opening.return_path;
         Self {
@@ -113,13 +114,14 @@ impl Conversation {
                 by_itself(Body::DisconnectRequest)
             }
             Event::DisconnectReply => by_itself(Body::DisconnectReply),
-            Event::Message { message, writes_completed } => {
-                self.message(from, message, writes_completed)
-            }
+            Event::Message { message } => self.message(from, message),
             Event::Write(range) => self.write(from, range),
             Event::WrongWriteLength(wrong) => {
                 let (declared, carried) = (wrong.declared, wrong.carried);
                 (None, vec![Deviation::WriteLength { declared, carried }])
+            }
+            Event::LateAcknowledgement => {
+                (None, self.control.take_late_acknowledgement().into_iter().collect())
             }
             Event::OtherOperation(operation) => {
                 (None, vec![Deviation::OtherOperation { operation }])
@@ -197,12 +199,7 @@ impl Conversation {
         (Some(Body::Write { range, place }), outside.into_iter().chain(wrong).collect())
     }
 
-    fn message(
-        &mut self,
-        from: End,
-        message: Message,
-        writes_completed: Option<bool>,
-    ) -> (Option<Body>, Vec<Deviation>) {
+    fn message(&mut self, from: End, message: Message) -> (Option<Body>, Vec<Deviation>) {
         let entry = |header, content| {
             let (packets, missing_bytes) = (message.packets, message.missing_bytes());
             Body::Message(MessageEntry { header, packets, missing_bytes, content })
@@ -235,9 +232,7 @@ impl Conversation {
         }
         deviations.extend(judge_lengths(header, carried));
         if !self.opening.return_path {
-            let at_hook = self.stream.at_hook();
-            let moment = Moment { at_hook, writes_completed };
-            deviations.extend(self.control.take(role, header, moment));
+            deviations.extend(self.control.take(role, header, self.stream.at_hook()));
             if header.kind != Kind::QemuFile && role == Role::Source {
                 self.stream.use_hook();
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::chunk_keys::{ChunkKeys, Chunks};
 use super::deviation::{Act, Deviation};
@@ -68,7 +69,7 @@ pub(super) struct Block {
 /// Every RAM block of the destination, and the keys to them.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
-    chunk_bytes: u64,
+    chunk_bytes: NonZeroU64,
     named: Vec<NamedBlock>,
     blocks: Vec<Block>,
     /// By the address of their first byte at the destination.
@@ -82,7 +83,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// RAM of which nothing is known yet.
-    pub(super) fn new(chunk_bytes: u64, from_the_beginning: bool) -> Self {
+    pub(super) fn new(chunk_bytes: NonZeroU64, from_the_beginning: bool) -> Self {
         Self {
             chunk_bytes,
             named: Vec::new(),
@@ -248,7 +249,7 @@ impl Memory {
             return (None, self.no_such_block(kind, block));
         };
         let name = self.call(index);
-        let offset = chunk.saturating_mul(self.chunk_bytes);
+        let offset = chunk.saturating_mul(self.chunk_bytes.get());
         if chunk > self.last_chunk(index) {
             let deviation = Deviation::OutsideBlock { kind, block: name, address: offset };
             return (None, Some(deviation));
@@ -363,105 +364,4 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-    const BASE: u64 = 0x7f00_0000_0000;
-
-    fn memory(rkey: u32) -> Memory {
-        let mut memory = Memory::new(MIB, true);
-        memory.take_names(&[NamedBlock { name: "pc.ram".into(), length: 16 * MIB }]);
-        let block = RamBlock { remote_address: BASE, offset: 0x1000, length: 16 * MIB, rkey };
-        assert_eq!(memory.take_blocks(&[block], rkey != 0), []);
-        memory
-    }
-
-    fn range(offset: u64, rkey: u32, length: u32) -> RemoteRange {
-        RemoteRange { address: BASE + offset, rkey, length }
-    }
-
-    fn register(memory: &mut Memory, chunk: u64, chunks: u64, rkey: u32) {
-        let address = 0x1000 + chunk * MIB + 0x5000;
-        memory.begin_requests();
-        let request = RegisterRequest { address, block: 0, chunks };
-        assert_eq!(memory.request(&request).1, None);
-        assert_eq!(memory.result(0, &RegisterResult { rkey, host_address: BASE }).1, None);
-    }
-
-    #[test]
-    fn a_write_needs_the_key_of_every_chunk_that_it_touches() {
-        let mut memory = memory(0);
-        assert_eq!(memory.write(&range(0, 9, 4096)).1, Some(Deviation::UnknownKey { rkey: 9 }));
-        register(&mut memory, 3, 1, 9);
-        assert_eq!(memory.write(&range(3 * MIB, 9, 0x20_0000)).1, None);
-        let place = "pc.ram chunks 4 to 5, 1.5 MiB at 0x400000".to_owned();
-        assert_eq!(
-            memory.write(&range(4 * MIB, 9, 0x18_0000)).1,
-            Some(Deviation::OutsideGrant { rkey: 9, place })
-        );
-        memory.unregister(&UnregisterRequest { chunk: 3, block: 0 });
-        assert!(memory.write(&range(3 * MIB, 9, 4096)).1.is_some());
-    }
-
-    #[test]
-    fn with_pin_all_the_key_of_the_block_opens_all_of_it() {
-        let mut memory = memory(7);
-        assert_eq!(memory.write(&range(15 * MIB, 7, 0x10_0000)).1, None);
-        assert_eq!(
-            memory.write(&range(15 * MIB, 7, 0x10_0001)).1,
-            Some(Deviation::WriteOutsideBlocks { address: BASE + 15 * MIB, length: 0x10_0001 })
-        );
-        assert_eq!(memory.blocks()[0].written_bytes, MIB);
-    }
-
-    #[test]
-    fn a_block_without_a_key_is_an_error_with_pin_all_only() {
-        let block = RamBlock { remote_address: BASE, offset: 0, length: MIB, rkey: 0 };
-        let mut memory = Memory::new(MIB, true);
-        assert_eq!(memory.take_blocks(&[block], false), []);
-        let deviation = Deviation::ZeroKey { place: "block 0".into() };
-        assert_eq!(memory.take_blocks(&[block], true), [deviation]);
-    }
-
-    #[test]
-    fn blocks_are_compared_with_their_names() {
-        let mut memory = Memory::new(MIB, true);
-        memory.take_names(&[NamedBlock { name: "pc.ram".into(), length: 2 * MIB }]);
-        let block = RamBlock { remote_address: BASE, offset: 0, length: MIB, rkey: 0 };
-        assert_eq!(
-            memory.take_blocks(&[block, block], false),
-            [
-                Deviation::BlockCount { named: 1, granted: 2 },
-                Deviation::BlockLength { block: "pc.ram".into(), named: 2 * MIB, granted: MIB }
-            ]
-        );
-    }
-
-    #[test]
-    fn commands_that_leave_their_block_are_seen() {
-        let mut memory = memory(0);
-        let run = Compress { value: 0, block: 0, offset: 0x1000 + 15 * MIB, length: MIB };
-        assert_eq!(
-            memory.compress(&run).0.unwrap().to_string(),
-            "pc.ram chunk 15, 1 MiB at 0xf00000"
-        );
-        assert!(memory.compress(&Compress { length: MIB + 1, ..run }).1.is_some());
-        assert!(memory.compress(&Compress { offset: 0xfff, ..run }).1.is_some());
-        assert!(memory.compress(&Compress { block: 1, ..run }).1.is_some());
-        assert!(memory.compress(&Compress { offset: u64::MAX, ..run }).1.is_some());
-        let request = RegisterRequest { address: 0x1000, block: 0, chunks: 15 };
-        assert_eq!(memory.request(&request).1, None);
-        assert!(memory.request(&RegisterRequest { chunks: 16, ..request }).1.is_some());
-        assert!(memory.request(&RegisterRequest { chunks: u64::MAX, ..request }).1.is_some());
-        assert!(memory.unregister(&UnregisterRequest { chunk: 16, block: 0 }).1.is_some());
-    }
-
-    #[test]
-    fn nothing_is_judged_without_the_blocks_when_the_beginning_is_missing() {
-        let mut memory = Memory::new(MIB, false);
-        assert_eq!(memory.write(&range(0, 9, 4096)), (None, None));
-        let run = Compress { value: 0, block: 3, offset: 0, length: MIB };
-        assert_eq!(memory.compress(&run), (None, None));
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ mod text;
 mod text_from_peer;
 
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 
 use crate::capture::connections::{CONNECTIONS_MAX, Connections};
 use crate::capture::datagram::{NotRead, read_datagram};
@@ -29,7 +30,7 @@ use summary::count;
 use text::TextReport;
 
 /// Chunk size of the deployed protocol.
-pub const CHUNK_BYTES_DEFAULT: u64 = 1 << 20;
+pub const CHUNK_BYTES_DEFAULT: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();
 
 /// How the report is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,8 +48,8 @@ pub struct Options {
     pub format: Format,
     /// Whether text may contain escape sequences for colour.
     pub colour: bool,
-    /// Bytes of a chunk, which both sides of the migration agreed on out of band; at least 1.
-    pub chunk_bytes: u64,
+    /// Bytes of a chunk, which both sides of the migration agreed on out of band.
+    pub chunk_bytes: NonZeroU64,
 }
 
 impl Default for Options {
@@ -141,8 +142,8 @@ impl<W: Write> Inspection<W> {
     }
 
     fn take(&mut self, record: Record<'_>) -> Result<(), Stop> {
-        self.packets = record.number;
         let stamp = Stamp { packet: record.number, time_us: self.time_us(record.nanoseconds) };
+        self.packets = record.number;
         if !record.ethernet {
             self.other_link_packets += 1;
             return Ok(());
