@@ -8,3 +8,8 @@ pub mod codec;
 pub mod inspect;
 pub mod migrate;
 pub mod size;
+
+/// The example of the project's README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
