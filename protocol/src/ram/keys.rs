@@ -144,7 +144,9 @@ impl Keys {
             self.registered += usize::from(again);
             self.failures += u8::from(again);
             self.lost += usize::from(!success && !again);
-            self.released_before = self.released_before.min(index(region));
+            if again {
+                self.released_before = self.released_before.min(index(region));
+            }
         }
         changed
     }
