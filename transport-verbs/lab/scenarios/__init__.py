@@ -1,0 +1,8 @@
+"""All scenarios, in the order in which `--all` runs them."""
+
+from scenarios import qemu_to_qemu, verbs_tools
+
+ALL = (
+    *verbs_tools.SCENARIOS,
+    *qemu_to_qemu.SCENARIOS,
+)

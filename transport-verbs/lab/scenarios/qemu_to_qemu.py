@@ -1,0 +1,80 @@
+"""The baseline: two real QEMU processes migrate over RDMA, and nothing of ours takes part."""
+
+from functools import partial
+
+from host import combination
+from host.guest_memory import patchwork
+from host.hypervisor import MIB, Hypervisor
+from host.link import add_loopback
+from host.scenario import Scenario
+
+PORT = 4444
+PATCHWORK_AT = 32 * MIB
+PATCHWORK_CHUNKS = 20
+SEED = 72
+
+
+def qemu_to_qemu(peers, lab):
+    machine = lab.machine()
+    address = add_loopback(machine)
+    source, destination = start_pair(lab, machine, machine, address, peers)
+    migrate(lab, source, destination, address, peers)
+    compare_memory(lab, machine, source, destination)
+    lab.step("quit")
+    source.quit()
+    destination.quit()
+
+
+def start_pair(lab, source_host, destination_host, address, peers):
+    """Starts a guest with a patchwork in its RAM, and an empty one that waits for it, paused."""
+    lab.step("start both QEMU")
+    (source_host.folder / "patchwork").write_bytes(patchwork(SEED, PATCHWORK_CHUNKS))
+    loader = f"loader,file=/run/lab/patchwork,addr={PATCHWORK_AT:#x},force-raw=on"
+    destination = Hypervisor(destination_host, "destination", lab.qemu(peers.destination),
+                             peers.machine_type, ["-S", "-incoming", "defer"])
+    source = Hypervisor(source_host, "source", lab.qemu(peers.source), peers.machine_type,
+                        ["-device", loader])
+    for side in (source, destination):
+        side.allow_pin_all(peers.pin_all)
+    destination.command("migrate-incoming", {"uri": f"rdma:{address}:{PORT}"})
+    return source, destination
+
+
+def migrate(lab, source, destination, address, peers):
+    """Migrates, and checks what both sides say of themselves at the end."""
+    lab.step(f"migrate {source.version} to {destination.version}, {peers.machine_type}")
+    source.migrate(f"rdma:{address}:{PORT}")
+    migration = source.wait_for_migration("completed", 120)
+    destination.wait_for_migration("completed", 30)
+    lab.check(source.run_state() == "postmigrate", "the source has stopped its guest")
+    lab.check(destination.run_state() == "paused", "the destination keeps the guest paused")
+    ram = migration["ram"]
+    lab.note(f"migration {migration['total-time'] / 1000:.1f} s, "
+             f"downtime {migration['downtime']} ms, "
+             f"{ram['dirty-sync-count']} dirty syncs")
+
+
+def compare_memory(lab, machine, source, destination):
+    """The proof: byte for byte the same RAM, and in it the patchwork that was put there."""
+    lab.step("compare memory")
+    compared = 0
+    for ours, theirs in zip(source.save_memory(), destination.save_memory(), strict=True):
+        machine.run("cmp", ours, theirs, within=60)
+        compared += int(machine.run("stat", "--format=%s", ours).output)
+    expected = sum(map(len, source.plain_memory()))
+    lab.check(compared == expected, f"{expected} bytes were compared, not {compared}")
+    upper = destination.save_memory()[1]
+    machine.run("cmp", f"--ignore-initial=0:{PATCHWORK_AT - MIB}",
+                f"--bytes={PATCHWORK_CHUNKS * MIB}", "/run/lab/patchwork", upper, within=60)
+    lab.note(f"{compared >> 10} KiB equal")
+
+
+PEERS = (
+    *combination.of_one_version(machines=("pc",)),
+    *combination.across_versions("pc", pin_all=False),
+)
+SCENARIOS = tuple(
+    Scenario(f"qemu-to-qemu/{peers.name}", "two real QEMU migrate; their RAM is equal", 240,
+             partial(qemu_to_qemu, peers))
+    for peers in PEERS
+)
