@@ -107,8 +107,10 @@ class Agent:
     def read_file(self, path):
         return Path(path).read_text(errors="replace")
 
-    def qmp_open(self, path, within):
-        session = qmp.Connection(path, within)
+    def qmp_open(self, process, path, within):
+        """Connects to the QMP socket of a started QEMU and returns its version."""
+        running = self._processes[process]
+        session = qmp.Connection(path, within, lambda: running.poll() is None)
         self._sessions[path] = session
         return session.version
 

@@ -12,12 +12,13 @@ class QmpError(Exception):
 class Connection:
     """One QMP session: the greeting is read and the capabilities are negotiated on opening."""
 
-    def __init__(self, path, within):
+    def __init__(self, path, within, is_running):
+        """`is_running` says whether QEMU still is there to make its socket."""
         deadline = time.monotonic() + within
         self.path = path
         self.events = []
         self._received = b""
-        self._socket = self._connect(deadline)
+        self._socket = self._connect(deadline, is_running)
         greeting = self._message(deadline, "the greeting")
         if "QMP" not in greeting:
             raise QmpError(f"{path}: not a QMP greeting: {greeting}")
@@ -25,7 +26,7 @@ class Connection:
         self.version = f"{version['major']}.{version['minor']}.{version['micro']}"
         self.command("qmp_capabilities", {}, max(deadline - time.monotonic(), 0.1))
 
-    def _connect(self, deadline):
+    def _connect(self, deadline, is_running):
         """Waits for the socket, because QEMU makes it only after it has read its arguments."""
         while True:
             attempt = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -34,6 +35,8 @@ class Connection:
                 return attempt
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 attempt.close()
+                if not is_running():
+                    raise QmpError(f"{self.path}: QEMU ended early") from error
                 if time.monotonic() >= deadline:
                     raise QmpError(f"{self.path}: no QMP socket in time") from error
                 time.sleep(0.05)

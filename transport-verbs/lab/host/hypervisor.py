@@ -1,8 +1,7 @@
 """A QEMU process under test, in a machine of the lab: one side of a migration."""
 
-import time
-
-from host.errors import Expired, LabError
+from host.deadline import poll_until
+from host.errors import LabError
 from host.machine import SCRATCH
 
 MIB = 1 << 20
@@ -12,6 +11,8 @@ GUEST_MEMORY_MIB = 64
 CONVENTIONAL_MEMORY = range(0, 640 << 10)
 QMP_WITHIN = 20
 BANDWIDTH = 10 << 30
+# A migration that has one of these statuses keeps it.
+ENDS = ("completed", "failed", "cancelled")
 
 
 class Hypervisor:
@@ -33,8 +34,8 @@ class Hypervisor:
             "-trace", "qemu_rdma*", "-trace", "rdma*",
             *arguments,
         )
-        self.version = self._request("qmp_open", {"path": self._socket, "within": QMP_WITHIN},
-                                     "the QMP session", QMP_WITHIN)
+        request = {"process": self.program.process, "path": self._socket, "within": QMP_WITHIN}
+        self.version = self._request("qmp_open", request, "the QMP session", QMP_WITHIN)
 
     def command(self, name, arguments=None, within=QMP_WITHIN):
         """Executes a QMP command and returns its value."""
@@ -59,21 +60,24 @@ class Hypervisor:
 
     def wait_for_migration(self, wanted, within):
         """Waits until the migration has the wanted status and returns what QMP says of it."""
-        deadline = time.monotonic() + within
-        while True:
-            migration = self.command("query-migrate")
-            status = migration.get("status", "none")
-            if status == wanted:
-                return migration
-            if status in ("completed", "failed", "cancelled"):
-                reason = migration.get("error-desc", "no reason given")
-                raise LabError(f"{self.name}: migration {status}, not {wanted}: {reason}")
-            if time.monotonic() >= deadline:
-                raise Expired(f"{self.name}: migration {wanted} (it is {status})", within)
-            time.sleep(0.1)
+        return poll_until(f"{self.name}: migration {wanted}", within,
+                          lambda: self._migration_with_status(wanted))
 
-    def run_state(self):
-        return self.command("query-status")["status"]
+    def _migration_with_status(self, wanted):
+        """What QMP says of the migration, or None while it may still get the wanted status."""
+        migration = self.command("query-migrate")
+        status = migration.get("status", "none")
+        if status == wanted:
+            return migration
+        if status in ENDS:
+            reason = migration.get("error-desc", "no reason given")
+            raise LabError(f"{self.name}: migration {status}, not {wanted}: {reason}")
+        return None
+
+    def wait_for_run_state(self, wanted, within):
+        """Waits until the guest is `running`, `paused`, `postmigrate`..."""
+        poll_until(f"{self.name}: the guest {wanted}", within,
+                   lambda: self.command("query-status")["status"] == wanted)
 
     def save_memory(self):
         """Writes the plain RAM of the guest, which must be stopped, and returns the files."""

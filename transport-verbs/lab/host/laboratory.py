@@ -43,17 +43,22 @@ class Laboratory:
 
     def machine(self, memory_mib=MACHINE_MEMORY_MIB):
         """Boots one machine."""
-        return self._boot("host", memory_mib, None)
+        self.step("boot")
+        machine = self._start("host", memory_mib, None)
+        self.note(f"booted in {machine.wait_for_boot():.1f} s")
+        return machine
 
     def machines_on_a_wire(self, memory_mib=MACHINE_MEMORY_MIB):
         """Boots two machines that share a network which nothing else is on."""
+        self.step("boot both")
         ends = socket.socketpair()
-        try:
-            return [self._boot(f"host-{number}", memory_mib, Wire(end, number))
+        machines = [self._start(f"host-{number}", memory_mib, Wire(end, number))
                     for number, end in enumerate(ends, start=1)]
-        finally:
-            for end in ends:
-                end.close()
+        for end in ends:
+            end.close()
+        seconds = max(machine.wait_for_boot() for machine in machines)
+        self.note(f"both booted in {seconds:.1f} s")
+        return machines
 
     def qemu(self, version):
         """The QEMU of a version ("7.2", "10.0")."""
@@ -67,9 +72,7 @@ class Laboratory:
         if peaks:
             self.note(f"memory {sum(peaks)} MiB")
 
-    def _boot(self, name, memory_mib, wire):
-        self.step(f"boot {name}")
+    def _start(self, name, memory_mib, wire):
         machine = Machine(name, self._kernel, self.folder / name, memory_mib, self._keep, wire)
         self._machines.append(machine)
-        self.note(f"{name} booted in {machine.boot_seconds:.1f} s")
         return machine

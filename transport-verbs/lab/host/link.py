@@ -1,9 +1,8 @@
 """RDMA links in a machine: soft-RoCE on a pair of virtual interfaces, or on the wire."""
 
 import re
-import time
 
-from host.errors import Expired
+from host.deadline import poll_until
 
 LOOPBACK_ADDRESS = "10.10.0.1"
 WIRE_ADDRESSES = ("10.20.0.1", "10.20.0.2")
@@ -48,8 +47,5 @@ def wait_for_tcp_listener(machine, port):
 
 def wait_for_output(machine, what, pattern, *argv):
     """Runs a program again and again until its output has a match for the pattern."""
-    deadline = time.monotonic() + LINK_WITHIN
-    while not re.search(pattern, machine.run(*argv).output):
-        if time.monotonic() >= deadline:
-            raise Expired(f"{machine.name}: {what}", LINK_WITHIN)
-        time.sleep(0.1)
+    poll_until(f"{machine.name}: {what}", LINK_WITHIN,
+               lambda: re.search(pattern, machine.run(*argv).output))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from host.cache import LAB
 from host.channel import Channel
+from host.deadline import poll_until
 from host.errors import Expired, LabError
 
 BOOT_WITHIN = 60
@@ -36,10 +37,10 @@ class Wire:
 
 
 class Machine:
-    """A machine that runs. It ends with `end`, or at the latest with the driver."""
+    """A machine from its start on. It ends with `end`, or at the latest with the driver."""
 
     def __init__(self, name, kernel, folder, memory_mib, keep=False, wire=None):
-        """Boots the machine.
+        """Starts the machine, which then boots.
 
         `keep`: files made in /run/scratch stay in `folder`. `wire` makes the machine one of two
         that share a network.
@@ -64,13 +65,15 @@ class Machine:
             )
         theirs.close()
         self._channel = Channel(ours, name)
+        self._started = started
+
+    def wait_for_boot(self):
+        """Waits until the machine can be used and returns the seconds since its start."""
         try:
-            hello = self._channel.hello(BOOT_WITHIN)
+            self._channel.hello(BOOT_WITHIN)
         except LabError as error:
-            self.end()
             raise LabError(f"{error}; {self._last_words()}") from error
-        self.boot_seconds = time.monotonic() - started
-        self.kernel_release = hello["kernel"]
+        return time.monotonic() - self._started
 
     def run(self, *argv, within=30, check=True, environment=None):
         """Runs a program to its end and returns `Finished`. Fails if it fails, unless told."""
@@ -150,7 +153,7 @@ class Program:
 
     def __init__(self, machine, name, process, log):
         self._machine = machine
-        self._process = process
+        self.process = process
         self.name = name
         self.log = log
 
@@ -163,15 +166,20 @@ class Program:
 
     def exit_code(self, within=0):
         """Returns the exit code, or None if the program still runs after `within` seconds."""
-        request = {"process": self._process, "within": within}
+        request = {"process": self.process, "within": within}
         return self._machine.request("wait", request, f"wait for {self.name}", within)
 
     def signal(self, number):
-        request = {"process": self._process, "number": number}
+        request = {"process": self.process, "number": number}
         self._machine.request("signal", request, f"signal {self.name}")
 
     def kill(self):
         self.signal(signal.SIGKILL)
+
+    def wait_for_text(self, text, within=20):
+        """Waits until the program has printed a text."""
+        poll_until(f"{self._machine.name}: {self.name} printed {text!r}", within,
+                   lambda: text in self.said())
 
     def said(self):
         return self.log.read_text(errors="replace")

@@ -24,7 +24,8 @@ class Installation:
 
     def command_line(self):
         """How its command line begins: found here, not where the package would put it."""
-        return [str(self.program), *(f"-L{folder}" for folder in self.firmware)]
+        folders = [argument for folder in self.firmware for argument in ("-L", str(folder))]
+        return [str(self.program), *folders]
 
 
 def prepare(version):

@@ -1,8 +1,9 @@
 """All scenarios, in the order in which `--all` runs them."""
 
-from scenarios import qemu_to_qemu, verbs_tools
+from scenarios import capture, qemu_to_qemu, verbs_tools
 
 ALL = (
     *verbs_tools.SCENARIOS,
     *qemu_to_qemu.SCENARIOS,
+    *capture.SCENARIOS,
 )

@@ -9,7 +9,8 @@ from host.link import add_loopback
 from host.scenario import Scenario
 
 PORT = 4444
-PATCHWORK_AT = 32 * MIB
+# SeaBIOS works in low memory and, with 64 MiB of RAM, just below 48 MiB; it leaves this alone.
+PATCHWORK_AT = 16 * MIB
 PATCHWORK_CHUNKS = 20
 SEED = 72
 
@@ -44,14 +45,17 @@ def migrate(lab, source, destination, address, peers):
     """Migrates, and checks what both sides say of themselves at the end."""
     lab.step(f"migrate {source.version} to {destination.version}, {peers.machine_type}")
     source.migrate(f"rdma:{address}:{PORT}")
-    migration = source.wait_for_migration("completed", 120)
-    destination.wait_for_migration("completed", 30)
-    lab.check(source.run_state() == "postmigrate", "the source has stopped its guest")
-    lab.check(destination.run_state() == "paused", "the destination keeps the guest paused")
-    ram = migration["ram"]
-    lab.note(f"migration {migration['total-time'] / 1000:.1f} s, "
-             f"downtime {migration['downtime']} ms, "
-             f"{ram['dirty-sync-count']} dirty syncs")
+    source.wait_for_migration("completed", 120)
+    source.wait_for_run_state("postmigrate", 20)
+    destination.wait_for_migration("completed", 20)
+    destination.wait_for_run_state("paused", 20)
+    agreed = f"qemu_rdma_connect_pin_all_outcome {int(peers.pin_all)}\n"
+    lab.check(agreed in source.program.said(), "both sides agreed on the pin mode that was asked")
+    # Asked for only now, because 7.2 computes them after it has called itself completed.
+    figures = source.command("query-migrate")
+    lab.note(f"migration {figures['total-time'] / 1000:.1f} s, "
+             f"downtime {figures['downtime']} ms, "
+             f"{figures['ram']['dirty-sync-count']} dirty syncs")
 
 
 def compare_memory(lab, machine, source, destination):
