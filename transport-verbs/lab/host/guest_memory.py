@@ -1,4 +1,4 @@
-"""What the guests under test have in their RAM: a patchwork that takes every path of the protocol.
+"""What the guests under test have in their RAM: a patchwork that takes many paths of the protocol.
 
 A guest that has just started is almost all zero and would exercise little. The patchwork is made
 from a seed, so that a run can be repeated exactly.

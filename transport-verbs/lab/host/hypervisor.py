@@ -2,15 +2,16 @@
 
 from host.deadline import poll_until
 from host.errors import LabError
+from host.guest_program import MIB, TICKS_AT
 from host.machine import SCRATCH
 
-MIB = 1 << 20
 GUEST_MEMORY_MIB = 64
 # What a physical-memory dump can compare: between lie the VGA window and the firmware's shadow,
 # which a dump reads through the chipset's mapping rather than from the block's own bytes.
 CONVENTIONAL_MEMORY = range(0, 640 << 10)
 QMP_WITHIN = 20
 BANDWIDTH = 10 << 30
+DOWNTIME_MS = 10
 # A migration that has one of these statuses keeps it.
 ENDS = ("completed", "failed", "cancelled")
 
@@ -53,9 +54,14 @@ class Hypervisor:
         capability = {"capability": "rdma-pin-all", "state": pin_all}
         self.command("migrate-set-capabilities", {"capabilities": [capability]})
 
-    def migrate(self, uri):
-        """Begins to migrate. The default bandwidth limit would rule the time; so it is lifted."""
-        self.command("migrate-set-parameters", {"max-bandwidth": BANDWIDTH})
+    def migrate(self, uri, downtime_ms=DOWNTIME_MS):
+        """Begins to migrate.
+
+        The default bandwidth limit would rule the time, so it is lifted. The default downtime
+        would let the guest stop after one round; the shorter it is, the more rounds there are.
+        """
+        limits = {"max-bandwidth": BANDWIDTH, "downtime-limit": downtime_ms}
+        self.command("migrate-set-parameters", limits)
         self.command("migrate", {"uri": uri})
 
     def wait_for_migration(self, wanted, within):
@@ -78,6 +84,17 @@ class Hypervisor:
         """Waits until the guest is `running`, `paused`, `postmigrate`..."""
         poll_until(f"{self.name}: the guest {wanted}", within,
                    lambda: self.command("query-status")["status"] == wanted)
+
+    def ticks(self):
+        """How often the guest's program ran; it goes on while the guest runs."""
+        line = self.command("human-monitor-command", {"command-line": f"xp /1wx {TICKS_AT}"})
+        return int(line.split()[-1], 16)
+
+    def wait_for_ticks(self, more, within):
+        """Waits until the guest's program has run so many more times: the guest runs."""
+        wanted = self.ticks() + more
+        poll_until(f"{self.name}: {more} more ticks of the guest", within,
+                   lambda: self.ticks() >= wanted)
 
     def save_memory(self):
         """Writes the plain RAM of the guest, which must be stopped, and returns the files."""

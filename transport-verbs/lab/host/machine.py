@@ -20,7 +20,7 @@ from host.channel import Channel
 from host.deadline import poll_until
 from host.errors import Expired, LabError
 
-BOOT_WITHIN = 60
+BOOT_WITHIN = 120
 END_WITHIN = 10
 PROCESSORS = 2
 SCRATCH = "/run/scratch"

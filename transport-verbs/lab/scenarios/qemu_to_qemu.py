@@ -3,16 +3,13 @@
 from functools import partial
 
 from host import combination
-from host.guest_memory import patchwork
-from host.hypervisor import MIB, Hypervisor
+from host.guests import PATCHWORK_AT, PATCHWORK_CHUNKS, PATCHWORK_FILE, running_guest, waiting_guest
+from host.guest_program import MIB
 from host.link import add_loopback
 from host.scenario import Scenario
 
 PORT = 4444
-# SeaBIOS works in low memory and, with 64 MiB of RAM, just below 48 MiB; it leaves this alone.
-PATCHWORK_AT = 16 * MIB
-PATCHWORK_CHUNKS = 20
-SEED = 72
+TICKS_AFTERWARDS = 5
 
 
 def qemu_to_qemu(peers, lab):
@@ -21,23 +18,19 @@ def qemu_to_qemu(peers, lab):
     source, destination = start_pair(lab, machine, machine, address, peers)
     migrate(lab, source, destination, address, peers)
     compare_memory(lab, machine, source, destination)
+    resume(lab, source, destination)
     lab.step("quit")
     source.quit()
     destination.quit()
 
 
 def start_pair(lab, source_host, destination_host, address, peers):
-    """Starts a guest with a patchwork in its RAM, and an empty one that waits for it, paused."""
+    """Starts a guest that runs, and an empty one that waits for it and will stay paused."""
     lab.step("start both QEMU")
-    (source_host.folder / "patchwork").write_bytes(patchwork(SEED, PATCHWORK_CHUNKS))
-    loader = f"loader,file=/run/lab/patchwork,addr={PATCHWORK_AT:#x},force-raw=on"
-    destination = Hypervisor(destination_host, "destination", lab.qemu(peers.destination),
-                             peers.machine_type, ["-S", "-incoming", "defer"])
-    source = Hypervisor(source_host, "source", lab.qemu(peers.source), peers.machine_type,
-                        ["-device", loader])
-    for side in (source, destination):
-        side.allow_pin_all(peers.pin_all)
-    destination.command("migrate-incoming", {"uri": f"rdma:{address}:{PORT}"})
+    source = running_guest(source_host, lab.qemu(peers.source), peers.machine_type)
+    source.allow_pin_all(peers.pin_all)
+    destination = waiting_guest(destination_host, lab.qemu(peers.destination),
+                                peers.machine_type, f"rdma:{address}:{PORT}", peers.pin_all)
     return source, destination
 
 
@@ -69,8 +62,19 @@ def compare_memory(lab, machine, source, destination):
     lab.check(compared == expected, f"{expected} bytes were compared, not {compared}")
     upper = destination.save_memory()[1]
     machine.run("cmp", f"--ignore-initial=0:{PATCHWORK_AT - MIB}",
-                f"--bytes={PATCHWORK_CHUNKS * MIB}", "/run/lab/patchwork", upper, within=60)
+                f"--bytes={PATCHWORK_CHUNKS * MIB}", PATCHWORK_FILE, upper, within=60)
     lab.note(f"{compared >> 10} KiB equal")
+
+
+def resume(lab, source, destination):
+    """The guest goes on where it stopped, at the destination and nowhere else."""
+    lab.step("resume")
+    lab.check(destination.ticks() == source.ticks(), "the guest stopped at the same tick")
+    stopped_at = source.ticks()
+    destination.command("cont")
+    destination.wait_for_run_state("running", 20)
+    destination.wait_for_ticks(TICKS_AFTERWARDS, 30)
+    lab.check(source.ticks() == stopped_at, "the guest does not run at the source")
 
 
 PEERS = (
