@@ -60,9 +60,13 @@ class Hypervisor:
         The default bandwidth limit would rule the time, so it is lifted. The default downtime
         would let the guest stop after one round; the shorter it is, the more rounds there are.
         """
-        limits = {"max-bandwidth": BANDWIDTH, "downtime-limit": downtime_ms}
-        self.command("migrate-set-parameters", limits)
+        self.command("migrate-set-parameters", {"max-bandwidth": BANDWIDTH})
+        self.allow_downtime(downtime_ms)
         self.command("migrate", {"uri": uri})
+
+    def allow_downtime(self, milliseconds):
+        """Says how long the guest may stop, before a migration or during it."""
+        self.command("migrate-set-parameters", {"downtime-limit": milliseconds})
 
     def wait_for_migration(self, wanted, within):
         """Waits until the migration has the wanted status and returns what QMP says of it."""
