@@ -20,7 +20,6 @@ class Laboratory:
         self.notes = []
         self._keep = keep
         self._narrate = narrate
-        self._kernel = kernel.prepare()
         self._machines = []
         self._started = time.monotonic()
 
@@ -73,6 +72,6 @@ class Laboratory:
             self.note(f"memory {sum(peaks)} MiB")
 
     def _start(self, name, memory_mib, wire):
-        machine = Machine(name, self._kernel, self.folder / name, memory_mib, self._keep, wire)
+        machine = Machine(name, kernel.prepare(), self.folder / name, memory_mib, self._keep, wire)
         self._machines.append(machine)
         return machine

@@ -31,6 +31,7 @@ REQUIRED = (
 )
 INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", *REQUIRED]
 RELEASE = "bookworm"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DOWNLOAD_WITHIN = 300
 
 
@@ -50,8 +51,7 @@ def is_installed(package):
 def install():
     """Installs the required packages on the host."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], [*INSTALL[:1], "-o", "DPkg::Lock::Timeout=300",
-                                            *INSTALL[1:]]):
+    for command in (["apt-get", "update"], [*INSTALL, "--option=DPkg::Lock::Timeout=300"]):
         if subprocess.run(command, env=environment, check=False).returncode != 0:
             raise CannotRun(f"{' '.join(command)} failed")
 
@@ -105,9 +105,6 @@ class Archive:
         }
         options = [f"--option={name}={value}" for name, value in settings.items()]
         return run([program, *options, *arguments], folder=folder)
-
-
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def mirror():
