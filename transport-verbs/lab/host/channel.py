@@ -10,13 +10,17 @@ GRACE = 15
 
 
 class Channel:
-    """Requests and answers as lines of JSON over a connected socket."""
+    """Requests and answers as lines of JSON over a connected socket.
+
+    `is_waiting` is true until the agent has answered, so also after a wait that was given up.
+    """
 
     def __init__(self, connection, machine):
         self._connection = connection
         self._machine = machine
         self._received = b""
         self._last_id = 0
+        self.is_waiting = True
 
     def hello(self, within):
         """Waits for the agent's first message, which says that the machine is ready."""
@@ -28,6 +32,7 @@ class Channel:
         `what` names it in errors.
         """
         self._last_id += 1
+        self.is_waiting = True
         message = {"id": self._last_id, "do": do, "with": arguments}
         what = f"{self._machine}: {what}"
         try:
@@ -43,6 +48,7 @@ class Channel:
             # The answer to a request that was given up may still come; it is not ours.
             if message["id"] != expected:
                 continue
+            self.is_waiting = False
             if "error" in message:
                 raise LabError(f"{what}: {message['error']}")
             return message["result"]

@@ -105,18 +105,33 @@ class Machine:
 
     def request(self, do, arguments, what, within=10):
         """Has the agent do one of its operations; see `guest/agent.py`."""
-        return self._channel.request(do, arguments, what, within)
+        try:
+            return self._channel.request(do, arguments, what, within)
+        except LabError as error:
+            if not self._has_ended(within=1):
+                raise
+            raise LabError(f"{error}; {self._last_words()}") from error
 
     def end(self):
-        """Ends the machine: asks the agent first, so that logs are flushed, then kills it."""
+        """Ends the machine: asks an agent that listens, so that logs are flushed, or kills it."""
         if self._process.poll() is not None:
             return
         self.memory_peak_mib = peak_memory_mib(self._process.pid)
         try:
-            self.request("end", {}, "end", 0)
-            self._process.wait(timeout=END_WITHIN)
-        except (LabError, subprocess.TimeoutExpired):
+            if not self._channel.is_waiting:
+                self._channel.request("end", {}, "end", 0)
+                self._has_ended(END_WITHIN)
+        except LabError:
+            pass  # It ends all the same, by the next line.
+        finally:
             self.kill()
+
+    def _has_ended(self, within):
+        try:
+            self._process.wait(timeout=within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill(self):
         """Ends the machine at once, as a power failure does."""
