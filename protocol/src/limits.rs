@@ -42,6 +42,10 @@ pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
 /// the configuration, and commands after it. QEMU sends fewer than five of either.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 
+/// Bytes of the description that ends a QEMU stream, at most. Those of real guests have some ten
+/// thousand.
+pub const VM_DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;
+
 /// Control buffers that receives are posted into, a side: for a reply, for the READY behind it, and
 /// for an ERROR; at a destination one may hold stream bytes instead.
 pub const RECEIVE_BUFFERS: usize = 3;
@@ -51,6 +55,9 @@ pub const SENDS_OUTSTANDING_MAX: usize = 2;
 
 /// Runs that a source holds before it takes no more from its owner.
 pub const RAM_WORK_QUEUED_MAX: usize = 256;
+
+/// Deregistrations that may fail in one migration, a side, before a region is given up for lost.
+pub const DEREGISTRATION_FAILURES_MAX: u8 = 3;
 
 /// How far ahead in them a source asks for scans.
 pub const SCAN_AHEAD_MAX: usize = 8;

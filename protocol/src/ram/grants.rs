@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::block::Blocks;
 use crate::address::{BlockIndex, Rkey};
 use crate::error::Misbehavior;
+use crate::limits::DEREGISTRATION_FAILURES_MAX;
 use crate::transport::RegionId;
 
 /// What has been granted of one chunk. Each grant names the region by its first chunk.
@@ -14,7 +15,7 @@ pub(crate) enum Grant {
     Absent,
     Registering(RegionId),
     Held(RegionId, Rkey),
-    Releasing(RegionId),
+    Releasing(RegionId, Rkey),
 }
 
 const _: () = assert!(size_of::<Grant>() <= 16, "a chunk of a large guest costs at most 16 bytes");
@@ -23,7 +24,7 @@ impl Grant {
     const fn region(self) -> Option<RegionId> {
         match self {
             Self::Absent => None,
-            Self::Registering(region) | Self::Held(region, _) | Self::Releasing(region) => {
+            Self::Registering(region) | Self::Held(region, _) | Self::Releasing(region, _) => {
                 Some(region)
             }
         }
@@ -49,7 +50,9 @@ pub(crate) struct Grants {
     releasing: usize,
     /// While everything is released: chunks before this one are done.
     released_before: usize,
-    /// Regions that the transport failed to release.
+    /// Deregistrations that failed; each was tried again.
+    failures: u8,
+    /// Regions that could not be released.
     lost: usize,
 }
 
@@ -108,8 +111,9 @@ impl Grants {
 
     /// Begins to release the region that starts at this chunk. False where none does.
     pub(crate) fn release(&mut self, region: RegionId) -> bool {
-        let held = |grant| matches!(grant, Grant::Held(first, _) if first == region);
-        let changed = self.change(region, held, Grant::Releasing(region));
+        let Some(rkey) = self.rkey(region) else { return false };
+        let held = Grant::Held(region, rkey);
+        let changed = self.change(region, |grant| grant == held, Grant::Releasing(region, rkey));
         if changed {
             self.held -= 1;
             self.releasing += 1;
@@ -122,7 +126,7 @@ impl Grants {
         while let Some(grant) = self.entries.get(self.released_before) {
             let held = match grant {
                 Grant::Held(region, _) => Some(*region),
-                Grant::Absent | Grant::Registering(_) | Grant::Releasing(_) => None,
+                Grant::Absent | Grant::Registering(_) | Grant::Releasing(..) => None,
             };
             if let Some(region) = held.filter(|region| self.release(*region)) {
                 return Some(region);
@@ -132,12 +136,23 @@ impl Grants {
         None
     }
 
-    /// A deregistration was answered. False where none was under way.
+    /// A deregistration was answered. False where none was under way. One that failed is tried again
+    /// at the end.
     pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
-        let releasing = |grant| grant == Grant::Releasing(region);
-        let changed = self.change(region, releasing, Grant::Absent);
-        self.releasing -= usize::from(changed);
-        self.lost += usize::from(changed && !success);
+        let Some(Grant::Releasing(_, rkey)) = self.entries.get(index(region)).copied() else {
+            return false;
+        };
+        let again = !success && self.failures < DEREGISTRATION_FAILURES_MAX;
+        let releasing = Grant::Releasing(region, rkey);
+        let to = if again { Grant::Held(region, rkey) } else { Grant::Absent };
+        let changed = self.change(region, |grant| grant == releasing, to);
+        if changed {
+            self.releasing -= 1;
+            self.held += usize::from(again);
+            self.failures += u8::from(again);
+            self.lost += usize::from(!success && !again);
+            self.released_before = self.released_before.min(index(region));
+        }
         changed
     }
 
@@ -234,6 +249,21 @@ mod tests {
         assert_eq!(grants.left(), 1);
         assert!(grants.released(RegionId(2), true));
         assert_eq!((grants.left(), grants.unanswered()), (0, 0));
+    }
+
+    #[test]
+    fn a_failed_deregistration_is_tried_again_a_few_times() {
+        let mut grants = grants();
+        want(&mut grants, 2, 2).unwrap();
+        grants.registered(RegionId(2), Some(Rkey::new(7)));
+        for _ in 0..DEREGISTRATION_FAILURES_MAX {
+            assert_eq!(grants.release_next(), Some(RegionId(2)));
+            assert!(grants.released(RegionId(2), false));
+            assert!(!grants.all_released());
+        }
+        assert_eq!(grants.release_next(), Some(RegionId(2)));
+        assert!(grants.released(RegionId(2), false));
+        assert_eq!((grants.all_released(), grants.left()), (true, 1));
     }
 
     #[test]

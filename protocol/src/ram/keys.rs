@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::block::Blocks;
 use crate::address::{BlockIndex, BlockOffset, Rkey};
+use crate::limits::DEREGISTRATION_FAILURES_MAX;
 use crate::transport::RegionId;
 
 /// What the destination has granted.
@@ -53,7 +54,9 @@ pub(crate) struct Keys {
     surplus: Option<RegionId>,
     /// While everything is released: regions before this one are done.
     released_before: usize,
-    /// Regions that the transport failed to release.
+    /// Deregistrations that failed; each was tried again.
+    failures: u8,
+    /// Regions that could not be released.
     lost: usize,
 }
 
@@ -130,12 +133,18 @@ impl Keys {
         None
     }
 
-    /// A deregistration was answered. False where none was under way.
+    /// A deregistration was answered. False where none was under way. One that failed is tried again
+    /// at the end.
     pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
-        let changed = self.change(region, Local::Releasing, Local::Absent);
+        let again = !success && self.failures < DEREGISTRATION_FAILURES_MAX;
+        let to = if again { Local::Registered } else { Local::Absent };
+        let changed = self.change(region, Local::Releasing, to);
         if changed {
             self.releasing -= 1;
-            self.lost += usize::from(!success);
+            self.registered += usize::from(again);
+            self.failures += u8::from(again);
+            self.lost += usize::from(!success && !again);
+            self.released_before = self.released_before.min(index(region));
         }
         changed
     }
@@ -225,7 +234,22 @@ mod tests {
         assert_eq!(keys.unanswered(), 2);
         assert!(keys.released(RegionId(0), true));
         assert!(!keys.released(RegionId(0), true));
-        assert!(keys.released(RegionId(2), false));
-        assert_eq!((keys.unanswered(), keys.left()), (0, 1));
+        assert!(keys.released(RegionId(2), true));
+        assert!(keys.all_released());
+    }
+
+    #[test]
+    fn a_failed_deregistration_is_tried_again_a_few_times() {
+        let (_, mut keys) = table(false);
+        keys.register(RegionId(1));
+        keys.registered(RegionId(1), true);
+        for _ in 0..DEREGISTRATION_FAILURES_MAX {
+            assert_eq!(keys.release_next(), Some(RegionId(1)));
+            assert!(keys.released(RegionId(1), false));
+            assert!(!keys.all_released());
+        }
+        assert_eq!(keys.release_next(), Some(RegionId(1)));
+        assert!(keys.released(RegionId(1), false));
+        assert_eq!((keys.all_released(), keys.left()), (true, 1));
     }
 }

@@ -1,5 +1,6 @@
 //! The migration stream: bytes that travel in `QEMU_FILE` messages.
 
+pub mod end;
 mod head;
 mod incoming;
 mod name;

@@ -1,1 +1,15 @@
 //! The judge of RDMA live migrations: the library behind the `rdma-migration` command.
+//!
+//! It reads and writes the protocol's bytes with its own [`codec`], so that the judge shares no
+//! code with what it judges.
+
+pub mod capture;
+pub mod codec;
+pub mod inspect;
+pub mod migrate;
+pub mod size;
+
+/// The example of the project's README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,2 +1,9 @@
 //! The `rdma-migration` command.
-fn main() {}
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

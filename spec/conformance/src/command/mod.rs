@@ -1,0 +1,66 @@
+//! The command line: one file for each command.
+
+mod inspect;
+mod migrate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Live migration of virtual machines over RDMA: run it, look at it, judge it.
+#[derive(Debug, Parser)]
+#[command(name = "rdma-migration", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Arguments),
+    Migrate(Box<migrate::Arguments>),
+}
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    /// It did what was asked, and all was well.
+    Fine,
+    /// It did what was asked, and what it looked at has failed.
+    Failed,
+    /// It could not do what was asked: the arguments or the input are bad.
+    BadInput,
+    /// Somebody interrupted it.
+    Interrupted,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(match ending {
+            Ending::Fine => 0,
+            Ending::Failed => 1,
+            Ending::BadInput => 2,
+            Ending::Interrupted => 130,
+        })
+    }
+}
+
+/// Runs the command that the arguments of the process name.
+pub(crate) fn run() -> ExitCode {
+    let ending = match CommandLine::parse().command {
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+    };
+    ending.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

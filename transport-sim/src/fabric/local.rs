@@ -1,0 +1,198 @@
+//! Work on a side's own memory, beside its machine: registration, scans, fills.
+
+use core::time::Duration;
+
+use rdma_migration_protocol::transport::{
+    Access, FailedOperation, Operation, RegionId, TransportError,
+};
+
+use super::connection::ConnectionState;
+use super::{Event, Fabric, Report};
+use crate::fault::{Effect, Site};
+use crate::memory::Run;
+use crate::region::Life;
+use crate::side::Side;
+use crate::violation::Breach;
+
+/// The operating system's number for an invalid argument.
+const EINVAL: TransportError = TransportError::Os(22);
+
+/// A registration that is given up ends after the piece of this size that is being pinned.
+const PIECE_BYTES: u64 = 16 << 20;
+
+/// Work that has begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Work {
+    Register(RegionId),
+    Deregister(RegionId),
+    Scan { run: Run, zero: bool },
+    Zero(Run),
+    Fail(FailedOperation, TransportError),
+}
+
+/// Who does the work: one thread for each, so that work of one kind waits for its like.
+#[derive(Clone, Copy)]
+enum Worker {
+    Registrar,
+    Walker,
+}
+
+impl Fabric {
+    pub(super) fn register(
+        &mut self,
+        side: Side,
+        id: RegionId,
+        run: Run,
+        access: Access,
+        operation: Operation,
+    ) {
+        let failed = FailedOperation::RegisterMemory { region: id };
+        let endpoint = self.endpoints.of(side);
+        if endpoint.connection == ConnectionState::Closed {
+            let breach = Breach::AfterDisconnect(operation);
+            return self.refuse(side, breach, failed, TransportError::Cancelled);
+        }
+        if endpoint.regions.get(id).is_some() {
+            return self.refuse(side, Breach::RegisteredTwice(id), failed, EINVAL);
+        }
+        if !endpoint.memory.contains(run) {
+            return self.refuse(side, Breach::RegionOutsideBlock(id), failed, EINVAL);
+        }
+        let effect = self.striker.pass(Site::Registration(side));
+        let cost = self.config.cost.registration(side, run.length);
+        let pinned = self.endpoints.of(side).regions.bytes().saturating_add(run.length);
+        let limit = self.config.locked_memory_max.of(side);
+        if limit.is_some_and(|limit| pinned > limit) {
+            let work = Work::Fail(failed, TransportError::MemoryLimit);
+            return self.begin(side, Worker::Registrar, work, Duration::ZERO);
+        }
+        match effect {
+            Some(Effect::Fail(error)) => {
+                let work = Work::Fail(failed, error);
+                self.begin(side, Worker::Registrar, work, Duration::ZERO);
+            }
+            Some(Effect::Slow(extra)) => {
+                self.pin(side, id, run, access);
+                self.begin(side, Worker::Registrar, Work::Register(id), cost + extra);
+            }
+            _ => {
+                self.pin(side, id, run, access);
+                self.begin(side, Worker::Registrar, Work::Register(id), cost);
+            }
+        }
+    }
+
+    fn pin(&mut self, side: Side, id: RegionId, run: Run, access: Access) {
+        self.endpoints.of_mut(side).regions.begin(id, run, access, &mut self.random);
+    }
+
+    pub(super) fn deregister(&mut self, side: Side, id: RegionId) {
+        let failed = FailedOperation::DeregisterMemory { region: id };
+        let endpoint = self.endpoints.of(side);
+        let Some(region) = endpoint.regions.get(id).copied() else {
+            return self.refuse(side, Breach::NotRegistered(id), failed, EINVAL);
+        };
+        if region.life != Life::Registered {
+            return self.refuse(side, Breach::NotRegistered(id), failed, EINVAL);
+        }
+        if endpoint.queue_pair.writes_from(id) {
+            self.breach(side, Breach::WriteInFlight(id));
+        }
+        if let Some(Effect::Fail(error)) = self.striker.pass(Site::Deregistration(side)) {
+            let work = Work::Fail(failed, error);
+            return self.begin(side, Worker::Registrar, work, Duration::ZERO);
+        }
+        self.endpoints.of_mut(side).regions.set_life(id, Life::Deregistering);
+        let cost = self.config.cost.deregistration(region.run.length);
+        self.begin(side, Worker::Registrar, Work::Deregister(id), cost);
+    }
+
+    pub(super) fn scan(&mut self, side: Side, run: Run) {
+        let failed = FailedOperation::ScanRam { block: run.block, offset: run.offset };
+        let memory = &self.endpoints.of(side).memory;
+        let scan = if memory.contains(run) { memory.scan(run) } else { None };
+        let Some(scan) = scan else {
+            return self.refuse(side, Breach::RunOutsideBlock, failed, EINVAL);
+        };
+        let work = match self.striker.pass(Site::Scan) {
+            Some(Effect::Fail(error)) => Work::Fail(failed, error),
+            _ => Work::Scan { run, zero: scan.zero },
+        };
+        let cost = self.config.cost.scan(scan.pages);
+        self.begin(side, Worker::Walker, work, cost);
+    }
+
+    pub(super) fn zero(&mut self, side: Side, run: Run) {
+        let failed = FailedOperation::ZeroRam { block: run.block, offset: run.offset };
+        if !self.endpoints.of(side).memory.contains(run) {
+            return self.refuse(side, Breach::RunOutsideBlock, failed, EINVAL);
+        }
+        let work = match self.striker.pass(Site::Zero) {
+            Some(Effect::Fail(error)) => Work::Fail(failed, error),
+            _ => Work::Zero(run),
+        };
+        let cost = self.config.cost.zero(run.length);
+        self.begin(side, Worker::Walker, work, cost);
+    }
+
+    fn begin(&mut self, side: Side, worker: Worker, work: Work, cost: Duration) {
+        let now = self.now();
+        let endpoint = self.endpoints.of_mut(side);
+        let free_at = match worker {
+            Worker::Registrar => &mut endpoint.registrar_free_at,
+            Worker::Walker => &mut endpoint.walker_free_at,
+        };
+        let done_at = now.max(*free_at).after(cost);
+        *free_at = done_at;
+        let number = endpoint.next_work;
+        endpoint.next_work += 1;
+        endpoint.works.insert(number, work);
+        self.agenda.add(done_at, Event::LocalDone { side, work: number });
+    }
+
+    /// Registrations that still run when the connection closes are given up.
+    pub(super) fn cancel_registrations(&mut self, side: Side) {
+        let rest = self.config.cost.registration(side, PIECE_BYTES);
+        let endpoint = self.endpoints.of_mut(side);
+        let mut cancelled = Vec::new();
+        for (number, work) in &mut endpoint.works {
+            if let Work::Register(region) = *work {
+                let failed = FailedOperation::RegisterMemory { region };
+                *work = Work::Fail(failed, TransportError::Cancelled);
+                endpoint.regions.remove(region);
+                cancelled.push(*number);
+            }
+        }
+        if !cancelled.is_empty() {
+            endpoint.registrar_free_at = self.agenda.now().after(rest);
+        }
+        for work in cancelled {
+            self.agenda.add_after(rest, Event::LocalDone { side, work });
+        }
+    }
+
+    pub(super) fn local_done(&mut self, side: Side, work: u64) {
+        let endpoint = self.endpoints.of_mut(side);
+        // Work that was given up has two ends on the agenda; the first one counts.
+        let Some(work) = endpoint.works.remove(&work) else { return };
+        let report = match work {
+            Work::Register(region) => match endpoint.regions.registered(region) {
+                Some(rkey) => Report::MemoryRegistered { region, rkey },
+                None => return,
+            },
+            Work::Deregister(region) => {
+                endpoint.regions.remove(region);
+                Report::MemoryDeregistered { region }
+            }
+            Work::Scan { run, zero } => {
+                Report::RamScanned { block: run.block, offset: run.offset, zero }
+            }
+            Work::Zero(run) => match endpoint.memory.zero(run) {
+                Some(()) => Report::RamZeroed { block: run.block, offset: run.offset },
+                None => return,
+            },
+            Work::Fail(operation, error) => Report::Failed(operation, error),
+        };
+        self.report_local(side, report);
+    }
+}
