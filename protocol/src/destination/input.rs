@@ -50,13 +50,11 @@ impl Destination {
                 self.take_sent()
             }
             Completion::RamZeroed { .. } => self.take_zeroed(),
-            //= spec/text/05-registration.md#result
-            //# [REG-18] A destination MUST NOT answer with a key of zero.
-            Completion::MemoryRegistered { rkey, .. } if rkey.get() == 0 => {
-                Err(Misuse::ZeroKey.into())
-            }
             Completion::MemoryRegistered { region, rkey } => {
-                self.take_registered(region, Some(rkey))
+                self.take_registered(region, Some(rkey))?;
+                //= spec/text/05-registration.md#result
+                //# [REG-18] A destination MUST NOT answer with a key of zero.
+                if rkey.get() == 0 { Err(Misuse::ZeroKey.into()) } else { Ok(()) }
             }
             Completion::MemoryDeregistered { region } => self.take_released(region, true),
             Completion::Disconnected => self.take_disconnected(),
