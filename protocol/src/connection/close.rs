@@ -5,6 +5,7 @@ use core::fmt;
 use crate::deadline::TimeoutReason;
 use crate::error::Error;
 use crate::transport::TransportError;
+use crate::wire::Message;
 
 /// Who may run the guest, as far as one side can know.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -108,6 +109,15 @@ impl Close {
             Err(Error::PeerDisconnected) => true,
             Err(Error::Transport { operation, .. }) => operation.breaks_connection(),
             _ => false,
+        }
+    }
+
+    /// A message that arrives in closing. Only ERROR matters: the peer is closing as well.
+    pub(crate) fn heard(&mut self, bytes: &[u8]) {
+        //= spec/text/02-connection.md#closing
+        //# [CON-31] A side MUST NOT send ERROR after it has received ERROR.
+        if Message::parse(bytes) == Ok(Message::Error) {
+            self.peer_gone();
         }
     }
 

@@ -43,6 +43,10 @@ impl Destination {
     }
 
     pub(super) fn take_completion(&mut self, completion: Completion<'_>) -> Result<(), Error> {
+        if self.end_reported {
+            // What a transport answers after that changes nothing any more.
+            return Ok(());
+        }
         match completion {
             Completion::Received { buffer, bytes } => self.take_message(buffer, bytes),
             Completion::Sent => {
@@ -75,8 +79,13 @@ impl Destination {
     fn take_message(&mut self, buffer: ReceiveBuffer, bytes: &[u8]) -> Result<(), Error> {
         self.receives.completed(buffer)?;
         // A message may overtake the news that the connection is up: it is judged like any other. Once
-        // this side has closed, or the source has, nothing it said matters any more.
-        if matches!(self.phase, Phase::Closing(_) | Phase::Ended { .. }) {
+        // the source has closed, nothing it said matters any more.
+        if let Phase::Closing(close) = &mut self.phase {
+            close.heard(bytes);
+            self.receives.release(buffer);
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Ended { .. }) {
             self.receives.release(buffer);
             return Ok(());
         }
