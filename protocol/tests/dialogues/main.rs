@@ -1,0 +1,15 @@
+//! The rules of the protocol as dialogues: one machine, and a peer that the test plays.
+
+mod by_hand;
+mod calls;
+mod connection;
+mod control_channel;
+mod destination_ends;
+mod destination_phases;
+mod layout;
+mod one_of_each;
+mod play;
+mod ram_blocks;
+mod source_ends;
+mod source_phases;
+mod wrong_answers;
