@@ -5,7 +5,7 @@ import signal
 import subprocess
 from functools import partial
 
-from host import combination
+from host.combination import Combination
 from host.errors import LabError
 from host.link import add_wire
 from host.machine import SCRATCH
@@ -94,7 +94,10 @@ def tshark(file, *arguments):
     return done.stdout.splitlines()
 
 
-PEERS = combination.of_one_version(machines=("pc",), versions=("7.2",))
+PEERS = (
+    Combination("7.2", "7.2", "pc", pin_all=False),
+    Combination("10.0", "10.0", "q35", pin_all=True),
+)
 SCENARIOS = tuple(
     Scenario(f"capture/{peers.name}", "two machines; tcpdump and tshark see the whole migration",
              300, partial(capture, peers))
