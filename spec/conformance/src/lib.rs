@@ -5,6 +5,11 @@
 
 pub mod capture;
 pub mod codec;
+pub mod guest_memory;
 pub mod inspect;
 pub mod migrate;
+pub mod page;
+pub mod receive;
+pub mod recording;
+pub mod send;
 pub mod size;
