@@ -32,8 +32,7 @@ fn check(pair: &mut PlainPair, context: &str) {
     assert!(findings.is_empty(), "{context}\n{findings:#?}");
     assert!(pair.closed_at().is_some(), "{context}");
     let owner = pair.final_owner();
-    let released = pair.destination_owner.released;
-    assert_eq!(released, matches!(owner, FinalOwner::Destination) || released, "{context}");
+    let released = pair.destination_owner.released_at.is_some();
     if released {
         assert!(memory_is_equal(pair), "a wrong byte: {context}");
     }
@@ -48,9 +47,8 @@ fn check(pair: &mut PlainPair, context: &str) {
         FinalOwner::Nobody => assert!(ended.destination.result.is_err(), "{context}"),
         FinalOwner::Both => panic!("{context}"),
     }
-    let stuck = pair.fabric.faults_struck().iter();
-    let stuck = stuck.filter(|fault| fault.kind.name.contains("deregistration-failed")).count();
-    assert_eq!(ended.source.regions_left + ended.destination.regions_left, stuck, "{context}");
+    // A deregistration that fails is tried again.
+    assert_eq!((ended.source.regions_left, ended.destination.regions_left), (0, 0), "{context}");
 }
 
 #[test]
@@ -70,11 +68,7 @@ fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
                 }
                 match kind.recovery {
                     Recovery::Recovered => assert!(well, "{context}: {ended:?}"),
-                    Recovery::Fails => {
-                        if well {
-                            println!("SURVIVED {context}");
-                        }
-                    }
+                    Recovery::Fails => assert!(!well, "{context}: {ended:?}"),
                     Recovery::Either => {}
                 }
             }

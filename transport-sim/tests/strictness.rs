@@ -529,3 +529,13 @@ fn a_write_between_bytes_and_no_bytes_is_named() {
     bench.issue(Source, Operation::WriteRam(write));
     bench.assert_breaches(Source, [Breach::BackingsDiffer]);
 }
+
+#[test]
+fn an_adapter_that_has_failed_does_not_come_back_with_the_connection() {
+    let fault = "source-device-fatal@1".parse::<rdma_migration_transport_sim::Fault>().unwrap();
+    let faults = [fault].into_iter().collect();
+    let mut bench = Bench::connected_with(FabricConfig { faults, ..free() });
+    bench.issue(Source, receive(0));
+    let failed = FailedOperation::Receive { buffer: ReceiveBuffer(0) };
+    assert_eq!(bench.failures(Source), [(failed, TransportError::Flushed)]);
+}

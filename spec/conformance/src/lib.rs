@@ -13,3 +13,8 @@ pub mod receive;
 pub mod recording;
 pub mod send;
 pub mod size;
+
+/// The example of the project's README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
