@@ -3,7 +3,7 @@
 use core::fmt;
 use std::collections::VecDeque;
 
-use rdma_migration_protocol::address::{BlockIndex, BlockOffset, Rkey};
+use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress, Rkey};
 use rdma_migration_protocol::connection::{Closed, GuestOwner};
 use rdma_migration_protocol::limits::{
     COMMANDS_MAX, CONTROL_BUFFER_BYTES, RECEIVE_BUFFERS, SENDS_OUTSTANDING_MAX,
@@ -12,9 +12,10 @@ use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
     Completion, ConnectionEvent, FailedOperation, Machine, Operation, ReceiveBuffer, TransportError,
 };
-use rdma_migration_protocol::wire::Message;
+use rdma_migration_protocol::wire::{Entries, Kind, Message, RegisterResult};
 
-use crate::inputs::{Call, Input, LENGTHS, Stray};
+use crate::inputs::{Call, Input, Stray};
+use crate::messages::{LENGTHS, encode, ram_blocks};
 
 /// More orders than any input can cause: a registration for each of its commands, and a few.
 const ORDERS_MAX: usize = COMMANDS_MAX + 1000;
@@ -26,6 +27,9 @@ const DESCRIPTION_MAX: usize = 80 * COMMANDS_MAX * 5;
 
 /// A machine that can be treated badly.
 pub(crate) trait Victim: Machine<Event: fmt::Debug> + Clone + Eq + fmt::Debug {
+    /// Whether it sends commands, or takes them.
+    const SENDS_COMMANDS: bool;
+
     fn call(&mut self, call: &Call);
     fn guest_owner(&self) -> GuestOwner;
     fn closed(event: &Self::Event) -> Option<&Closed>;
@@ -39,6 +43,10 @@ pub(crate) struct Judge<M> {
     posted: VecDeque<ReceiveBuffer>,
     open: Vec<Operation>,
     registrations: usize,
+    /// Whether a READY is unused, as the peer sees it.
+    ready: bool,
+    /// The reply that the peer owes.
+    reply: Option<Kind>,
     owner: GuestOwner,
     closed: Option<Closed>,
     send_buffer: Vec<u8>,
@@ -53,6 +61,8 @@ impl<M: Victim> Judge<M> {
             posted: VecDeque::new(),
             open: Vec::new(),
             registrations: 0,
+            ready: false,
+            reply: None,
             owner,
             closed: None,
             send_buffer: vec![0; CONTROL_BUFFER_BYTES],
@@ -76,10 +86,9 @@ impl<M: Victim> Judge<M> {
             Input::Lost => self.machine.handle_connection(ConnectionEvent::Disconnected, now),
             Input::Message(bytes) => {
                 self.poll();
-                if let Some(buffer) = self.posted.pop_front() {
-                    self.machine.handle_completion(Completion::Received { buffer, bytes }, now);
-                }
+                self.receive(bytes);
             }
+            Input::Due(command) => self.receive_due(command),
             Input::Answer(which, error) => self.answer(*which, *error),
             Input::Stray(Stray::Received(buffer, bytes)) => {
                 if self.posted.front() == Some(buffer) {
@@ -95,6 +104,37 @@ impl<M: Victim> Judge<M> {
             Input::Call(call) => self.machine.call(call),
         }
         self.check();
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let Some(buffer) = self.posted.pop_front() else { return };
+        match Message::parse(bytes).map(|message| message.kind()) {
+            Ok(Kind::Ready) if M::SENDS_COMMANDS => self.ready = true,
+            Ok(_) if !M::SENDS_COMMANDS => self.ready = false,
+            Ok(kind) if Some(kind) == self.reply => self.reply = None,
+            Ok(_) | Err(_) => {}
+        }
+        self.machine.handle_completion(Completion::Received { buffer, bytes }, self.now);
+    }
+
+    fn receive_due(&mut self, command: &[u8]) {
+        self.poll();
+        let (rkey, host_address) = (Rkey::new(9), HostAddress::new(0x7000_0000_0000));
+        let results = [RegisterResult { rkey, host_address }];
+        match (self.reply, self.ready) {
+            (Some(Kind::RamBlocksResult), _) => {
+                let blocks = ram_blocks(7);
+                self.receive(&encode(&Message::RamBlocksResult(Entries::new(&blocks))));
+            }
+            (Some(Kind::RegisterResult), _) => {
+                let results = Entries::new(&results);
+                self.receive(&encode(&Message::RegisterResult { repeat: 1, results }));
+            }
+            (Some(_), _) => self.receive(&encode(&Message::UnregisterFinished { repeat: 1 })),
+            (None, false) if M::SENDS_COMMANDS => self.receive(&encode(&Message::Ready)),
+            (None, true) if !M::SENDS_COMMANDS => self.receive(command),
+            (None, _) => {}
+        }
     }
 
     /// Polls until there is nothing, twice: the second time nothing has changed.
@@ -126,8 +166,14 @@ impl<M: Victim> Judge<M> {
             }
             Operation::Connect { .. } | Operation::Accept { .. } | Operation::Reject => return,
             Operation::Send { length } => {
-                let message = &self.send_buffer[..length];
-                assert!(Message::parse(message).is_ok(), "{message:?}");
+                let kind = Message::parse(&self.send_buffer[..length]).unwrap().kind();
+                self.ready = kind == Kind::Ready;
+                self.reply = match kind {
+                    Kind::RamBlocksRequest => Some(Kind::RamBlocksResult),
+                    Kind::RegisterRequest => Some(Kind::RegisterResult),
+                    Kind::UnregisterRequest => Some(Kind::UnregisterFinished),
+                    _ => None,
+                };
             }
             Operation::WriteRam(write) => {
                 assert_inside(write.block, write.offset, write.length);

@@ -1,10 +1,14 @@
 //! Either machine against a peer, a transport and an owner that do whatever they like.
 
+mod honest;
 mod inputs;
 mod judge;
+mod messages;
 
-use inputs::{Call, Input, LENGTHS, RAM, honest_to_destination, honest_to_source, input};
+use honest::{honest_to_destination, honest_to_source};
+use inputs::{Call, Input, input};
 use judge::{Judge, Victim};
+use messages::{LENGTHS, RAM};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress, RamAddress};
@@ -15,6 +19,8 @@ use rdma_migration_protocol::destination::{
 use rdma_migration_protocol::source::{Source, SourceConfig, SourceEvent};
 
 impl Victim for Source {
+    const SENDS_COMMANDS: bool = true;
+
     fn call(&mut self, call: &Call) {
         let before = self.clone();
         let refused = match *call {
@@ -47,6 +53,8 @@ impl Victim for Source {
 }
 
 impl Victim for Destination {
+    const SENDS_COMMANDS: bool = false;
+
     fn call(&mut self, call: &Call) {
         let before = self.clone();
         let refused = match *call {
@@ -145,7 +153,7 @@ proptest! {
     #[test]
     fn a_source_survives_anything(
         pin_all in offers(),
-        honest in 0..35_usize,
+        honest in 0..36_usize,
         then in vec(input(), 0..60),
     ) {
         let script = honest_to_source();
@@ -155,7 +163,7 @@ proptest! {
     #[test]
     fn a_destination_survives_anything(
         windows in windows(),
-        honest in 0..25_usize,
+        honest in 0..27_usize,
         then in vec(input(), 0..60),
     ) {
         let script = honest_to_destination();
