@@ -199,8 +199,7 @@ impl<P: Progress> Recorder<P> {
         let rest = self.changes.rest();
         for (round, runs) in [(unseen, changed), (first, rest)] {
             if let Some(round) = self.rounds.get_mut(round) {
-                round.runs.extend(runs);
-                round.runs.sort_unstable_by_key(|run| (run.block, run.offset));
+                round.add(runs);
             }
         }
         if self.rounds.iter().map(|round| round.runs.len()).sum::<usize>() > RUNS_MAX {

@@ -67,7 +67,10 @@ impl Recording {
         let rounds = rounds::decode(&bytes, &rounds_path)?;
         let field = |name: &str| Place::Field(name.to_owned());
         number(&path, field("rounds.count"), entry.count, as_u64(rounds.len()))?;
-        let layout = read_layout(&stream, &rounds, &folder.join(STREAM_FILE))?;
+        if manifest.complete && rounds.is_empty() {
+            return Err(Error::damaged(&rounds_path, Place::Whole, Fault::NoRounds));
+        }
+        let layout = read_layout(&manifest, &stream, &rounds, &folder.join(STREAM_FILE))?;
         let recording = Self { folder: folder.to_owned(), manifest, layout, stream, rounds };
         recording.check_layout(limits)?;
         recording.check_rounds()?;
@@ -329,14 +332,19 @@ fn check_manifest(manifest: &Manifest, limits: &Limits, path: &Path) -> Result<(
     Ok(())
 }
 
-/// What the stream says of the guest, up to the first round. Without a round there is no telling.
+/// What the stream says of the guest, up to the first round. A source that left before may have sent
+/// that much and no more, or less, and then there is no RAM.
 fn read_layout(
+    manifest: &Manifest,
     stream: &[u8],
     rounds: &[Round],
     path: &Path,
 ) -> Result<Option<Layout>, RecordingError> {
-    let Some(first) = rounds.first() else { return Ok(None) };
-    let end = usize::try_from(first.stream_bytes).unwrap_or(usize::MAX);
+    let end = match rounds.first() {
+        Some(first) => usize::try_from(first.stream_bytes).unwrap_or(usize::MAX),
+        None if manifest.blocks.is_empty() => return Ok(None),
+        None => stream.len(),
+    };
     let setup = stream.get(..end).unwrap_or(stream);
     let layout = Layout::read(setup).map_err(|error| {
         let place = Place::Byte(as_u64(error.offset));
