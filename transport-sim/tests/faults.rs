@@ -54,6 +54,7 @@ fn check(pair: &mut PlainPair, context: &str) {
 #[test]
 fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
     for kind in FAULTS {
+        let mut struck = false;
         for pin_all in BOTH_MODES {
             for at in 1..=OPERATIONS {
                 let fault = Fault::named(kind.name).unwrap().at(at);
@@ -62,6 +63,7 @@ fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
                 check(&mut pair, &context);
                 let ended = closed(&pair);
                 let well = ended.source.result.is_ok() && ended.destination.result.is_ok();
+                struck |= !pair.fabric.faults_struck().is_empty();
                 if pair.fabric.faults_struck().is_empty() {
                     assert!(well, "{context}: {ended:?}");
                     break;
@@ -73,6 +75,7 @@ fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
                 }
             }
         }
+        assert!(struck, "{} never strikes", kind.name);
     }
 }
 

@@ -118,23 +118,32 @@ impl MemoryRegion {
         inside.is_some_and(|end| end <= self.range.length())
     }
 
-    /// Gives the memory back. If that fails it stays pinned as long as the process lives.
-    pub(crate) fn deregister(mut self) -> Result<(), Errno> {
-        self.release()
+    /// Gives the memory back. If that fails the region is returned, to be tried again.
+    pub(crate) fn deregister(mut self) -> Result<(), (Self, Errno)> {
+        match self.release() {
+            Ok(()) => Ok(()),
+            Err(errno) => Err((self, errno)),
+        }
     }
 
     fn release(&mut self) -> Result<(), Errno> {
-        let Some(domain) = self.domain.take() else { return Ok(()) };
-        // SAFETY: the region was registered and `domain` was there, so it has not been released.
+        if self.domain.is_none() {
+            return Ok(());
+        }
+        // SAFETY: the region is registered: its domain is there until this has succeeded once.
         let result = unsafe { ibv_dereg_mr(self.raw.as_ptr()) };
-        drop(domain);
-        if result == 0 { Ok(()) } else { Err(Errno(result)) }
+        if result != 0 {
+            return Err(Errno(result));
+        }
+        self.domain = None;
+        Ok(())
     }
 }
 
 impl Drop for MemoryRegion {
     fn drop(&mut self) {
         if let Err(error) = self.release() {
+            // The kernel takes it back with the process.
             tracing::error!(%error, "ibv_dereg_mr");
         }
     }

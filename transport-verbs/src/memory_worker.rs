@@ -31,7 +31,7 @@ pub(crate) enum Job {
 /// What came of a job. `None` stands for cancelled.
 pub(crate) enum Answer {
     Registered { region: RegionId, range: RamRange, result: Option<Result<MemoryRegion, Errno>> },
-    Deregistered { region: RegionId, result: Result<(), Errno> },
+    Deregistered { region: RegionId, result: Result<(), (MemoryRegion, Errno)> },
     Scanned { block: BlockIndex, offset: BlockOffset, zero: Option<bool> },
     Zeroed { block: BlockIndex, offset: BlockOffset, done: Option<()> },
 }

@@ -182,7 +182,9 @@ impl VerbsTransport {
             Answer::Deregistered { region, result: Ok(()) } => {
                 self.reports.push_back(Report::MemoryDeregistered { region });
             }
-            Answer::Deregistered { region, result: Err(errno) } => {
+            Answer::Deregistered { region, result: Err((memory, errno)) } => {
+                // The machine may order it once more.
+                self.regions.insert(region, memory);
                 let operation = FailedOperation::DeregisterMemory { region };
                 self.record(VerbsError::Call {
                     call: "ibv_dereg_mr",

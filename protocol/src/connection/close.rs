@@ -125,6 +125,15 @@ impl Close {
         }
     }
 
+    /// A message that arrives in closing. Only ERROR matters: the peer is closing as well.
+    pub(crate) fn heard(&mut self, bytes: &[u8]) {
+        //= spec/text/02-connection.md#closing
+        //# [CON-31] A side MUST NOT send ERROR after it has received ERROR.
+        if Message::parse(bytes) == Ok(Message::Error) {
+            self.peer_gone();
+        }
+    }
+
     /// The peer has gone: nothing more can be said to it.
     pub(crate) fn peer_gone(&mut self) {
         if self.step < CloseStep::Disconnect {

@@ -22,7 +22,6 @@ impl Destination {
             Command::Blocks { placed: false, .. } => Ok(None),
             Command::Blocks { placed: true, pin_next } => {
                 let block = BlockIndex::new(*pin_next);
-                *pin_next = pin_next.saturating_add(1);
                 self.blocks_operation(block, buffer)
             }
             Command::Register { .. } => self.register_operation(buffer),
@@ -84,6 +83,8 @@ impl Destination {
         let chunks = usize::try_from(self.config.chunk_size.count(length)).unwrap_or(usize::MAX);
         let Some(region) = self.blocks.chunk(block, offset) else { return Ok(None) };
         self.grants.want(block, 0, region, chunks)?;
+        let pin_next = block.get().saturating_add(1);
+        self.command = Command::Blocks { placed: true, pin_next };
         let access = Access::RemoteWrite;
         Ok(Some(Operation::RegisterMemory { region, block, offset, length, access }))
     }

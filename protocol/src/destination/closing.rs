@@ -20,6 +20,7 @@ impl Destination {
         if let Some(buffer) = self.incoming.drop_held() {
             self.receives.release(buffer);
         }
+        self.forget_unordered();
         let opened = !matches!(self.phase, Phase::Listening);
         self.phase = Phase::Closing(Close::begin(result, self.is_connected(), opened));
         self.settle();

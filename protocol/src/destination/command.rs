@@ -133,7 +133,15 @@ impl Destination {
         }
     }
 
-    /// Takes back what was claimed by the requests before the one that was wrong.
+    /// Takes back what was claimed by a request and will not be ordered any more: no answer comes.
+    pub(super) fn forget_unordered(&mut self) {
+        if let Command::Register { requested, next } = &mut self.command {
+            let unordered = requested.split_off((*next).min(requested.len()));
+            self.forget(&unordered);
+        }
+    }
+
+    /// Takes back the claims of these requests.
     fn forget(&mut self, claimed: &[Requested]) {
         for requested in claimed.iter().filter(|requested| requested.register.is_some()) {
             self.grants.registered(requested.region, None);

@@ -43,6 +43,10 @@ impl Destination {
     }
 
     pub(super) fn take_completion(&mut self, completion: Completion<'_>) -> Result<(), Error> {
+        if self.close_step() == Some(CloseStep::Done) {
+            // What a transport answers after that changes nothing any more.
+            return Ok(());
+        }
         match completion {
             Completion::Received { buffer, bytes } => self.take_message(buffer, bytes),
             Completion::Sent => {
@@ -50,13 +54,11 @@ impl Destination {
                 self.take_sent()
             }
             Completion::RamZeroed { .. } => self.take_zeroed(),
-            //= spec/text/05-registration.md#result
-            //# [REG-18] A destination MUST NOT answer with a key of zero.
-            Completion::MemoryRegistered { rkey, .. } if rkey.get() == 0 => {
-                Err(Misuse::ZeroKey.into())
-            }
             Completion::MemoryRegistered { region, rkey } => {
-                self.take_registered(region, Some(rkey))
+                self.take_registered(region, Some(rkey))?;
+                //= spec/text/05-registration.md#result
+                //# [REG-18] A destination MUST NOT answer with a key of zero.
+                if rkey.get() == 0 { Err(Misuse::ZeroKey.into()) } else { Ok(()) }
             }
             Completion::MemoryDeregistered { region } => self.take_released(region, true),
             Completion::Disconnected => self.take_disconnected(),
@@ -77,8 +79,13 @@ impl Destination {
     fn take_message(&mut self, buffer: ReceiveBuffer, bytes: &[u8]) -> Result<(), Error> {
         self.receives.completed(buffer)?;
         // A message may overtake the news that the connection is up: it is judged like any other. Once
-        // this side has closed, or the source has, nothing it said matters any more.
-        if matches!(self.phase, Phase::Closing(_) | Phase::Ended { .. }) {
+        // the source has closed, nothing it said matters any more.
+        if let Phase::Closing(close) = &mut self.phase {
+            close.heard(bytes);
+            self.receives.release(buffer);
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Ended { .. }) {
             self.receives.release(buffer);
             return Ok(());
         }

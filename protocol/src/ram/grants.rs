@@ -91,10 +91,10 @@ impl Grants {
         changed
     }
 
-    /// The key of a registered region.
+    /// The key of the registered region that starts at this chunk.
     pub(crate) fn rkey(&self, region: RegionId) -> Option<Rkey> {
         match self.entries.get(index(region)) {
-            Some(Grant::Held(_, rkey)) => Some(*rkey),
+            Some(Grant::Held(start, rkey)) if *start == region => Some(*rkey),
             _ => None,
         }
     }

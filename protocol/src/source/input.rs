@@ -47,6 +47,10 @@ impl Source {
     }
 
     pub(super) fn take_completion(&mut self, completion: Completion<'_>) -> Result<(), Error> {
+        if self.close_step() == Some(CloseStep::Done) {
+            // What a transport answers after that changes nothing any more.
+            return Ok(());
+        }
         match completion {
             Completion::Received { buffer, bytes } => self.take_message(buffer, bytes),
             Completion::Sent => self.take_sent(),
@@ -80,7 +84,8 @@ impl Source {
     fn take_message(&mut self, buffer: ReceiveBuffer, bytes: &[u8]) -> Result<(), Error> {
         self.receives.completed(buffer)?;
         self.receives.release(buffer);
-        if matches!(self.phase, Phase::Closing(_)) {
+        if let Phase::Closing(close) = &mut self.phase {
+            close.heard(bytes);
             return Ok(());
         }
         let message = Message::parse(bytes)?;

@@ -91,7 +91,7 @@ def resume(lab, source, destination):
 
 PEERS = (
     *combination.of_one_version(machines=("pc",)),
-    *combination.across_versions("pc", pin_all=False),
+    *combination.across_versions("q35", pin_all=False),
 )
 SCENARIOS = tuple(
     Scenario(f"qemu-to-qemu/{peers.name}", "two real QEMU migrate; their RAM is equal", 240,
