@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, StdoutLock, Write};
 use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
@@ -121,7 +122,7 @@ fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
 
 fn show_recording(folder: &Path, format: OutputFormat) -> Ending {
     let inspection = Recording::open(folder, &Limits::default())
-        .and_then(|recording| Inspection::of(&recording, |_| {}));
+        .and_then(|recording| Inspection::of(&recording, |_| ControlFlow::Continue(())));
     let inspection = match inspection {
         Ok(inspection) => inspection,
         Err(error) => return bad_input(&printable(&error.to_string())),

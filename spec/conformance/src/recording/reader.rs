@@ -1,6 +1,7 @@
 //! Reads a recording, and refuses whatever is not as it was written.
 
 use std::io::{ErrorKind, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rdma_migration_protocol::address::BlockIndex;
@@ -133,15 +134,15 @@ impl Recording {
         &self.rounds
     }
 
-    /// Reads a RAM block piece by piece, and shows `sink` each piece with its offset. What was shown
-    /// must not be used before this has returned: only then the digest is known.
+    /// Reads a RAM block piece by piece, and shows `sink` each piece with its offset, which may end
+    /// it. What was shown must not be used before this has returned: only then the digest is known.
     ///
     /// # Errors
-    /// [`RecordingError`] if the file is not what was written.
+    /// [`RecordingError`] if the file is not what was written, and if `sink` has ended it.
     pub fn read_block(
         &self,
         index: usize,
-        mut sink: impl FnMut(u64, &[u8]),
+        mut sink: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<Contents, RecordingError> {
         let Some(entry) = self.manifest.blocks.get(index) else { return Ok(Contents::default()) };
         let path = self.folder.join(block_file(index));
@@ -156,22 +157,25 @@ impl Recording {
             hash.update(&*bytes);
             let zero = bytes.chunks(PAGE).filter(|page| is_zero(page));
             contents.zero_bytes += zero.map(|page| as_u64(page.len())).sum::<u64>();
-            sink(offset, bytes);
-            Ok(())
+            match sink(offset, bytes) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Interrupted { path: self.folder.clone() }),
+            }
         })?;
         digest(&path, hexadecimal(hash), &entry.sha256)?;
         Ok(contents)
     }
 
     /// Puts all RAM into the memory of a host, which has none yet. Zero pages are not touched.
-    /// `progress` is told of each piece.
+    /// `progress` is told the length of each piece and may end it.
     ///
     /// # Errors
-    /// [`RecordingError`] if there is no memory, or a file is not what was written.
+    /// [`RecordingError`] if there is no memory, a file is not what was written, or `progress` has ended
+    /// it.
     pub fn load(
         &self,
         memory: &mut impl GuestMemory,
-        mut progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), RecordingError> {
         for (index, entry) in self.manifest.blocks.iter().enumerate() {
             let path = self.folder.join(block_file(index));
@@ -184,7 +188,7 @@ impl Recording {
                 for (at, page) in pages.filter(|(_, page)| !is_zero(page)) {
                     written &= memory.write(block, at, page);
                 }
-                progress(as_u64(bytes.len()));
+                progress(as_u64(bytes.len()))
             })?;
             if !written {
                 return Err(place(std::io::Error::other("the host gave another block")));

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::support::{open, usual};
@@ -17,7 +18,9 @@ fn prepare(folder: &Path, limits: &Limits) -> Result<(), String> {
     let recording = Recording::open(folder, limits).map_err(|error| error.to_string())?;
     recording.require_complete().map_err(|error| error.to_string())?;
     let mut fabric = Fabric::new(FabricConfig::default());
-    recording.load(&mut fabric.port(Side::Source), |_| {}).map_err(|error| error.to_string())
+    recording
+        .load(&mut fabric.port(Side::Source), |_| ControlFlow::Continue(()))
+        .map_err(|error| error.to_string())
 }
 
 fn refusal(folder: &TempDir) -> String {

@@ -2,6 +2,7 @@
 //! that do.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,7 +84,7 @@ fn a_player_interrupted_in_the_middle_keeps_the_guest() {
     let folder = crate::support::usual();
     let recording = open(folder.path());
     let mut fabric = Fabric::new(FabricConfig::default());
-    recording.load(&mut fabric.port(Side::Source), |_| {}).unwrap();
+    recording.load(&mut fabric.port(Side::Source), |_| ControlFlow::Continue(())).unwrap();
     let (interrupted, never) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let player = Player::new(&recording, Arc::clone(&interrupted), ());
     let recorder = Recorder::new(Wishes::default(), never, ());
@@ -106,7 +107,7 @@ fn a_destination_with_other_blocks_is_told_and_the_player_says_why() {
     let folder = crate::support::usual();
     let recording = open(folder.path());
     let mut fabric = Fabric::new(FabricConfig::default());
-    recording.load(&mut fabric.port(Side::Source), |_| {}).unwrap();
+    recording.load(&mut fabric.port(Side::Source), |_| ControlFlow::Continue(())).unwrap();
     fabric.port(Side::Destination).add_block(Backing::zeroed(4096));
     let player = Player::new(&recording, Arc::default(), ());
     let source = crate::support::source(PinAllOffer::Never);
@@ -137,7 +138,9 @@ fn a_recording_that_cannot_be_written_stays_unfinished() {
     fs::create_dir(folder.path().join("ram-01")).unwrap();
     let mut pair = ended(&Guest::default(), PinAllOffer::Never, Wishes::default());
     let port = pair.fabric.port(Side::Destination);
-    let written = pair.destination_owner.write(writer, &port, ChunkSize::default(), |_| {});
+    let written = pair
+        .destination_owner
+        .write(writer, &port, ChunkSize::default(), |_| ControlFlow::Continue(()));
     let error = written.unwrap_err().to_string();
     assert!(error.contains("ram-01: cannot create"), "{error}");
     let error = Recording::open(folder.path(), &Limits::default()).unwrap_err();

@@ -87,3 +87,12 @@ fn what_is_no_migration_stream_is_refused() {
     let failure = refused(&guest, Wishes::default());
     assert!(failure.contains("RAM block with the name of the one at"), "{failure}");
 }
+
+#[test]
+fn a_source_that_does_not_pin_is_refused_where_that_was_asked_for() {
+    let wishes = Wishes { require_pin_all: true, ..Wishes::default() };
+    let failure = refused(&Guest::default(), wishes);
+    assert!(failure.contains("(--pin-all)"), "{failure}");
+    let pair = ended(&Guest::default(), PinAllOffer::Required, wishes);
+    assert_eq!(pair.destination_owner.failure(), None);
+}

@@ -1,6 +1,7 @@
 //! A migration is recorded, and the recording is the migration again.
 
 use std::fs;
+use std::ops::ControlFlow;
 
 use crate::support::{
     BOTH_MODES, Guest, MIB, PAGE, findings, memory, open, played, recorded, write,
@@ -109,7 +110,7 @@ fn zero_pages_take_no_room_on_disk() {
 #[test]
 fn an_inspection_tells_what_a_recording_is() {
     let (folder, _) = recorded(&Guest::default(), PinAllOffer::Never, Wishes::default());
-    let inspection = Inspection::of(&open(folder.path()), |_| {}).unwrap();
+    let inspection = Inspection::of(&open(folder.path()), |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(inspection.machine.as_deref(), Some("pc-i440fx-7.2"));
     let names: Vec<_> = inspection.blocks.iter().map(|block| &*block.name).collect();
     assert_eq!(names, ["pc.ram", "pc.bios", "odd", "rest"]);

@@ -1,6 +1,7 @@
 //! A small guest, its stream, and migrations of it on the simulator.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -219,7 +220,9 @@ pub(crate) fn ended(guest: &Guest, pin_all: PinAllOffer, wishes: Wishes) -> Live
 pub(crate) fn write<S>(pair: &mut Pair<S, Recorder<()>>, folder: &Path) {
     let writer = Writer::create(folder).unwrap();
     let port = pair.fabric.port(Side::Destination);
-    pair.destination_owner.write(writer, &port, ChunkSize::default(), |_| {}).unwrap();
+    pair.destination_owner
+        .write(writer, &port, ChunkSize::default(), |_| ControlFlow::Continue(()))
+        .unwrap();
 }
 
 /// A recording of a guest in a folder that goes when it is dropped.
@@ -245,7 +248,7 @@ pub(crate) fn played(
     pin_all: PinAllOffer,
 ) -> Pair<Player<()>, Recorder<()>> {
     let mut fabric = Fabric::new(FabricConfig::default());
-    recording.load(&mut fabric.port(Side::Source), |_| {}).unwrap();
+    recording.load(&mut fabric.port(Side::Source), |_| ControlFlow::Continue(())).unwrap();
     let never = Arc::new(AtomicBool::new(false));
     let player = Player::new(recording, Arc::clone(&never), ());
     let recorder = Recorder::new(Wishes::default(), never, ());
