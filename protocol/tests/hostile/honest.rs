@@ -1,52 +1,53 @@
 //! Whole migrations in which everybody is honest, for others to begin with.
 
-use rdma_migration_protocol::address::{BlockIndex, HostAddress, RamAddress, Rkey};
+use rdma_migration_protocol::address::{BlockIndex, RamAddress};
 use rdma_migration_protocol::wire::{
-    Compress, Entries, Message, RegisterRequest, RegisterResult, UnregisterRequest,
+    Compress, Entries, Message, RegisterRequest, UnregisterRequest,
 };
 
 use crate::inputs::{Call, Input};
-use crate::messages::{MIB, RAM, encode, ram_blocks};
+use crate::messages::{MIB, RAM, encode};
+
+const fn private_data(pinned: bool) -> [u8; 8] {
+    let flags = if pinned { 1 } else { 0 };
+    [0, 0, 0, 1, 0, 0, 0, flags]
+}
 
 /// A migration as the source would live it with an honest destination.
-pub(crate) fn honest_to_source() -> Vec<Input> {
-    let ready = || Input::Message(encode(&Message::Ready));
-    let blocks = encode(&Message::RamBlocksResult(Entries::new(&ram_blocks(7))));
-    let results =
-        [RegisterResult { rkey: Rkey::new(9), host_address: HostAddress::new(0x7000_0000_0000) }];
-    let result = encode(&Message::RegisterResult { repeat: 1, results: Entries::new(&results) });
+pub(crate) fn honest_to_source(pinned: bool) -> Vec<Input> {
+    let due = || Input::Due(Vec::new());
     vec![
         Input::Call(Call::Connect),
         Input::Poll,
-        Input::Established(vec![0, 0, 0, 1, 0, 0, 0, 0]),
+        Input::Established(private_data(pinned).to_vec()),
         Input::Call(Call::WriteStream(100)),
         Input::Call(Call::ExchangeBlocks),
-        ready(),
+        due(),
         Input::Cooperate,
-        ready(),
+        due(),
         Input::Cooperate,
-        Input::Message(blocks),
+        due(),
         Input::Call(Call::WriteRam(0, 0, 0x2000)),
         Input::Call(Call::WriteRam(0, MIB, MIB)),
-        ready(),
+        due(),
         Input::Cooperate,
-        Input::Message(result.clone()),
+        due(),
         Input::Cooperate,
         Input::Call(Call::Unregister(0, 0)),
-        ready(),
+        due(),
         Input::Cooperate,
-        Input::Message(result),
+        due(),
         Input::Cooperate,
-        ready(),
+        due(),
         Input::Cooperate,
-        Input::Message(encode(&Message::UnregisterFinished { repeat: 1 })),
-        Input::Cooperate,
+        due(),
         Input::Call(Call::FinishRound),
-        ready(),
+        Input::Cooperate,
+        due(),
         Input::Cooperate,
         Input::Call(Call::WriteStream(100)),
         Input::Call(Call::Finish),
-        ready(),
+        due(),
         Input::Poll,
         Input::Cooperate,
         Input::Lost,
@@ -55,7 +56,7 @@ pub(crate) fn honest_to_source() -> Vec<Input> {
 }
 
 /// A migration as the destination would live it with an honest source.
-pub(crate) fn honest_to_destination() -> Vec<Input> {
+pub(crate) fn honest_to_destination(pinned: bool) -> Vec<Input> {
     let request = |block, offset| {
         let address = RamAddress::new(RAM[block] + offset);
         let block = BlockIndex::new(u32::try_from(block).unwrap());
@@ -67,8 +68,8 @@ pub(crate) fn honest_to_destination() -> Vec<Input> {
     let zero = Compress { value: 0, block, offset: RamAddress::new(RAM[2]), length: MIB };
     let unregister = UnregisterRequest { chunk: 1, block: BlockIndex::new(0) };
     let stream = || Input::Message(encode(&Message::QemuFile(&[7; 20])));
-    vec![
-        Input::Requested(vec![0, 0, 0, 1, 0, 0, 0, 0]),
+    let mut inputs = vec![
+        Input::Requested(private_data(pinned).to_vec()),
         Input::Poll,
         Input::Established(Vec::new()),
         Input::Cooperate,
@@ -79,13 +80,19 @@ pub(crate) fn honest_to_destination() -> Vec<Input> {
         Input::Message(encode(&Message::RamBlocksRequest)),
         Input::Call(Call::PlaceBlocks),
         Input::Cooperate,
-        register(request(0, MIB)),
-        Input::Cooperate,
-        register(request(1, 0)),
-        Input::Cooperate,
+    ];
+    if !pinned {
+        inputs.extend([
+            register(request(0, MIB)),
+            Input::Cooperate,
+            register(request(1, 0)),
+            Input::Cooperate,
+            Input::Message(encode(&Message::UnregisterRequest(Entries::new(&[unregister])))),
+            Input::Cooperate,
+        ]);
+    }
+    inputs.extend([
         Input::Message(encode(&Message::Compress(Entries::new(&[zero])))),
-        Input::Cooperate,
-        Input::Message(encode(&Message::UnregisterRequest(Entries::new(&[unregister])))),
         Input::Cooperate,
         Input::Message(encode(&Message::RegisterFinished)),
         Input::Cooperate,
@@ -94,5 +101,6 @@ pub(crate) fn honest_to_destination() -> Vec<Input> {
         Input::Call(Call::Finish),
         Input::Poll,
         Input::Cooperate,
-    ]
+    ]);
+    inputs
 }

@@ -308,7 +308,7 @@ fn well(operation: Operation, which: usize) -> Option<Completion<'static>> {
         Operation::Send { .. } => Some(Completion::Sent),
         Operation::WriteRam(write) => write.signaled.then_some(Completion::RamWritten),
         Operation::ScanRam { block, offset, .. } => {
-            Some(Completion::RamScanned { block, offset, zero: which % 4 == 0 })
+            Some(Completion::RamScanned { block, offset, zero: which.is_multiple_of(4) })
         }
         Operation::ZeroRam { block, offset, .. } => Some(Completion::RamZeroed { block, offset }),
         Operation::RegisterMemory { region, .. } => {

@@ -107,10 +107,6 @@ fn destination(windows: Windows) -> Destination {
     Destination::new(DestinationConfig { windows, ..DestinationConfig::default() })
 }
 
-fn offers() -> impl Strategy<Value = PinAllOffer> {
-    prop::sample::select(vec![PinAllOffer::Never, PinAllOffer::Preferred])
-}
-
 fn windows() -> impl Strategy<Value = Windows> {
     prop::sample::select(vec![Windows::Anywhere, Windows::Anywhere, Windows::Announced])
 }
@@ -126,13 +122,13 @@ fn torment<M: Victim>(machine: M, honest: &[Input], then: &[Input]) -> Closed {
 
 #[test]
 fn the_honest_migrations_end_well() {
-    let mut judge = Judge::new(source(PinAllOffer::Never));
-    honest_to_source().iter().for_each(|input| judge.feed(input));
-    let well = |guest| Closed { result: Ok(()), guest, regions_left: 0 };
-    assert_eq!(judge.abandon(), well(GuestOwner::Destination));
-    let mut judge = Judge::new(destination(Windows::Anywhere));
-    honest_to_destination().iter().for_each(|input| judge.feed(input));
-    assert_eq!(judge.abandon(), well(GuestOwner::Destination));
+    let closed = Closed { result: Ok(()), guest: GuestOwner::Destination, regions_left: 0 };
+    for pinned in [false, true] {
+        let source = source(if pinned { PinAllOffer::Required } else { PinAllOffer::Never });
+        assert_eq!(torment(source, &honest_to_source(pinned), &[]), closed);
+        let destination = destination(Windows::Announced);
+        assert_eq!(torment(destination, &honest_to_destination(pinned), &[]), closed);
+    }
 }
 
 /// So many cases, or as many as `PROPTEST_CASES` says.
@@ -152,21 +148,23 @@ proptest! {
 
     #[test]
     fn a_source_survives_anything(
-        pin_all in offers(),
-        honest in 0..36_usize,
+        pinned in any::<bool>(),
+        honest in 0..35_usize,
         then in vec(input(), 0..60),
     ) {
-        let script = honest_to_source();
-        torment(source(pin_all), &script[..honest.min(script.len())], &then);
+        let offer = if pinned { PinAllOffer::Preferred } else { PinAllOffer::Never };
+        let script = honest_to_source(pinned);
+        torment(source(offer), &script[..honest.min(script.len())], &then);
     }
 
     #[test]
     fn a_destination_survives_anything(
+        pinned in any::<bool>(),
         windows in windows(),
         honest in 0..27_usize,
         then in vec(input(), 0..60),
     ) {
-        let script = honest_to_destination();
+        let script = honest_to_destination(pinned);
         torment(destination(windows), &script[..honest.min(script.len())], &then);
     }
 }
