@@ -5,8 +5,13 @@
 
 pub mod capture;
 pub mod codec;
+pub mod guest_memory;
 pub mod inspect;
 pub mod migrate;
+pub mod page;
+pub mod receive;
+pub mod recording;
+pub mod send;
 pub mod size;
 
 /// The example of the project's README, compiled and run with the tests.

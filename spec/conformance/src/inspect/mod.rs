@@ -28,6 +28,7 @@ use entry::Entry;
 use palette::Palette;
 use summary::count;
 use text::TextReport;
+pub use text_from_peer::printable;
 
 /// Chunk size of the deployed protocol.
 pub const CHUNK_BYTES_DEFAULT: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();
