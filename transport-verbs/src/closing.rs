@@ -89,10 +89,15 @@ impl VerbsTransport {
         if !self.was_established {
             // Nothing was registered but the control buffers. With its identifier gone, an attempt
             // that is still under way ends on the other side too.
-            self.control.deregister();
-            self.endpoint = None;
-            self.id = None;
+            self.close_endpoint();
         }
+    }
+
+    /// Gives back what a connection needs of its device, and the connection itself.
+    pub(crate) fn close_endpoint(&mut self) {
+        self.control.deregister();
+        self.endpoint = None;
+        self.id = None;
     }
 
     /// Waits for the peer to confirm the end, if this side has begun it.
@@ -119,9 +124,7 @@ impl Drop for VerbsTransport {
         // Waits for the threads: afterwards nothing of this transport touches guest RAM.
         self.workers = None;
         self.regions.clear();
-        self.control.deregister();
         self.await_confirmation();
-        self.endpoint = None;
-        self.id = None;
+        self.close_endpoint();
     }
 }

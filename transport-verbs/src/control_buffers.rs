@@ -21,6 +21,7 @@ const SEND_BUFFERS: usize = SENDS_OUTSTANDING_MAX + 1;
 pub(crate) const BUFFERS: usize = RECEIVE_BUFFERS + SEND_BUFFERS;
 
 const PAGE_BYTES: usize = 4096;
+const _: () = assert!(SEND_BUFFERS >= RECEIVE_BUFFERS);
 const _: () = assert!(CONTROL_BUFFER_BYTES.is_multiple_of(PAGE_BYTES));
 
 /// Where a receive buffer is.
@@ -55,6 +56,9 @@ pub(crate) struct ControlBuffers {
 }
 
 impl ControlBuffers {
+    /// Bytes of the larger of both regions, for those who have to explain why one was refused.
+    pub(crate) const REGION_BYTES: u64 = (SEND_BUFFERS * CONTROL_BUFFER_BYTES) as u64;
+
     pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self {
             receives_region: None,

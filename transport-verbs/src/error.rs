@@ -129,6 +129,12 @@ pub enum VerbsError {
         /// Its status: an error number, negative, or a reason of the InfiniBand connection manager.
         status: i32,
     },
+    /// A source gave up its attempt to connect before it was answered.
+    #[error("the source, {peer}, has withdrawn its request to connect")]
+    Withdrawn {
+        /// The other end.
+        peer: SocketAddr,
+    },
     /// A host name could not be resolved.
     #[error("cannot find the address of {host}: {reason}")]
     LookUp {
@@ -207,7 +213,8 @@ impl VerbsError {
                 Some(number) if number > 0 => Errno(number).transport_error(),
                 _ => TransportError::Unreachable,
             },
-            Self::LookUp { .. }
+            Self::Withdrawn { .. }
+            | Self::LookUp { .. }
             | Self::NoDevice { .. }
             | Self::UnknownDevice { .. }
             | Self::NoAddress { .. }

@@ -12,6 +12,7 @@ use rdma_migration_protocol::transport::TransportError;
 
 use crate::connection_id::{ConnectionId, Parameters};
 use crate::connection_manager::{Event, EventKind, PrivateData, Subject};
+use crate::control_buffers::ControlBuffers;
 use crate::endpoint::{DeviceLimits, Endpoint};
 use crate::error::VerbsError;
 use crate::look_up::{LookUp, literal};
@@ -270,12 +271,13 @@ impl VerbsTransport {
                 self.link = Link::Requested;
                 self.reports.push_back(Report::Requested);
             }
-            Err(error) => {
-                if let Err(error) = id.reject() {
-                    tracing::warn!(%error, "reject");
-                }
-                self.fail_connection(error);
+            // A request that cannot even be refused is no longer there: its source has given up
+            // before this side looked at it, and another may come.
+            Err(error) if id.reject().is_err() => {
+                tracing::info!(peer = ?id.peer(), %error, "a source has withdrawn its request");
+                self.close_endpoint();
             }
+            Err(error) => self.fail_connection(error),
         }
     }
 
@@ -292,7 +294,14 @@ impl VerbsTransport {
         });
         match accepted {
             Ok(()) => self.link = Link::Accepting,
-            Err(error) => self.fail_connection(error),
+            Err(error) => {
+                // Nothing tells of a request that is withdrawn before it is answered, but that it can
+                // be neither accepted nor refused.
+                let withdrawn = self.id.as_ref().is_some_and(|id| id.reject().is_err());
+                let peer = self.peer_address().filter(|_| withdrawn);
+                let error = peer.map_or(error, |peer| VerbsError::Withdrawn { peer });
+                self.fail_connection(error);
+            }
         }
     }
 
@@ -308,7 +317,7 @@ impl VerbsTransport {
     fn open_endpoint(&mut self, id: &Arc<ConnectionId>) -> Result<DeviceLimits, VerbsError> {
         let endpoint = Endpoint::new(id, &self.config)?;
         let registered = self.control.register(&endpoint.domain);
-        registered.map_err(|errno| self.registration_error(errno, 0))?;
+        registered.map_err(|errno| self.registration_error(errno, ControlBuffers::REGION_BYTES))?;
         let watched = self.readiness.watch(endpoint.descriptor());
         watched.map_err(|_| VerbsError::last("epoll_ctl", id.peer()))?;
         let limits = endpoint.limits;

@@ -141,6 +141,7 @@ impl Destination {
         }
     }
 
+    /// Takes back the claims of these requests.
     fn forget(&mut self, claimed: &[Requested]) {
         for requested in claimed.iter().filter(|requested| requested.register.is_some()) {
             self.grants.registered(requested.region, None);

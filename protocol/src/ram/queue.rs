@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use super::block::Blocks;
 use crate::address::{BlockIndex, BlockOffset};
 use crate::limits::{RAM_WORK_QUEUED_MAX, SCAN_AHEAD_MAX};
+use crate::transport::RegionId;
 
 /// What is known of a run's contents.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -111,8 +112,9 @@ impl Queue {
         self.work.pop_front();
     }
 
-    /// The next run to scan: one whose contents decide what is done with it. A run in the same chunk as
-    /// the one before it waits until it is known what becomes of that one.
+    /// The next run to scan: one whose contents decide what is done with it. A run waits until it is
+    /// known what becomes of those of its chunk before it: that may decide for it as well, and so no
+    /// two scans that run at once begin at the same place.
     pub(crate) fn scan_next(
         &mut self,
         blocks: &Blocks,
@@ -120,20 +122,20 @@ impl Queue {
         contents_matter: impl Fn(&Run) -> bool,
     ) -> Option<Run> {
         let queued = self.work.len();
-        let mut previous_chunk = None;
-        for (position, work) in self.work.iter_mut().take(SCAN_AHEAD_MAX).enumerate() {
-            let Work::Run(run) = work else { continue };
+        let chosen = self.work.iter().take(SCAN_AHEAD_MAX).enumerate().find(|(position, work)| {
+            let Work::Run(run) = work else { return false };
             let complete = sealed || position + 1 < queued || run.fills_its_chunk(blocks);
-            let chunk = blocks.chunk(run.block, run.offset);
-            let waits = previous_chunk == Some(chunk);
-            previous_chunk = Some(chunk);
-            if complete && !waits && run.scan == Scan::Unknown && contents_matter(run) {
-                run.scan = Scan::Running;
-                self.scanning += 1;
-                return Some(*run);
-            }
-        }
-        None
+            let wanted = complete && run.scan == Scan::Unknown && contents_matter(run);
+            let chunk = run.chunk(blocks);
+            let mut earlier = self.work.iter().take(*position);
+            wanted
+                && !earlier.any(|work| matches!(work, Work::Run(run) if run.chunk(blocks) == chunk))
+        });
+        let (position, _) = chosen?;
+        let Work::Run(run) = self.work.get_mut(position)? else { return None };
+        run.scan = Scan::Running;
+        self.scanning += 1;
+        Some(*run)
     }
 
     /// A scan was answered. False where none was under way.
@@ -166,6 +168,10 @@ impl Queue {
 }
 
 impl Run {
+    fn chunk(&self, blocks: &Blocks) -> Option<RegionId> {
+        blocks.chunk(self.block, self.offset)
+    }
+
     fn fills_its_chunk(&self, blocks: &Blocks) -> bool {
         let end = self.offset.checked_add(self.length);
         end.is_some() && end == blocks.chunk_end(self.block, self.offset)

@@ -1,5 +1,6 @@
 """The kernel of the lab's machines: Debian's own, unpacked, with the modules for soft-RoCE."""
 
+import functools
 import re
 import shutil
 from dataclasses import dataclass
@@ -36,8 +37,9 @@ class Kernel:
     initramfs: Path
 
 
+@functools.cache
 def prepare():
-    """Returns the kernel in the cache, with an initial file system for it."""
+    """Returns the kernel in the cache, with an initial file system made anew for this run."""
     folder = folder_made_once("kernel", unpack)
     version = next((folder / "lib" / "modules").iterdir()).name
     initramfs = folder / "initramfs"
@@ -74,8 +76,11 @@ def build_initramfs(folder, version, path):
         shutil.copy(modules / module, root / "modules")
     names = [Path(module).name for module in order]
     (root / "modules" / "order").write_text("".join(f"{name}\n" for name in names))
-    run(["sh", "-c", f"find . | cpio --quiet --create --format=newc --owner=0:0 --file={path}"],
-        folder=root)
+    # Renamed when whole: a machine that is starting may be reading the one made before.
+    unfinished = path.with_suffix(".unfinished")
+    pack = f"find . | cpio --quiet --create --format=newc --owner=0:0 --file=../{unfinished.name}"
+    run(["sh", "-c", pack], folder=root)
+    unfinished.rename(path)
     shutil.rmtree(root)
 
 

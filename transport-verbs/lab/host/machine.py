@@ -24,9 +24,6 @@ BOOT_WITHIN = 120
 END_WITHIN = 10
 PROCESSORS = 2
 SCRATCH = "/run/scratch"
-# With its initial files unpacked beside the rest of the boot, Linux 6.1 on a busy host now and
-# then finds /init still open for writing, and panics ("Failed to execute /init (error -26)").
-KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 quiet initramfs_async=0"
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -211,7 +208,7 @@ def command_line(kernel, folder, memory_mib, agent, wire=None):
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
         "-serial", f"file:{quoted(folder)}/console.log",
         "-kernel", str(kernel.image), "-initrd", str(kernel.initramfs),
-        "-append", KERNEL_ARGUMENTS,
+        "-append", "console=ttyS0 panic=-1 quiet",
         "-device", "virtio-rng-pci",
         "-virtfs", "local,path=/,mount_tag=host,security_model=none,multidevs=remap,readonly=on",
         "-virtfs", f"local,path={quoted(folder)},mount_tag=job,security_model=none",

@@ -25,6 +25,7 @@ use crate::capture::file::{CaptureError, Record, read_packets};
 use crate::capture::{End, Stamp};
 use conversation::{Conversation, Opening};
 use entry::Entry;
+pub(crate) use json::{Hexadecimal, JsonCommand};
 use palette::Palette;
 use summary::count;
 use text::TextReport;

@@ -133,7 +133,7 @@ mod tests {
         }
         let mut changes = Changes::new(&lengths);
         assert_eq!(changes.look(&port), []);
-        assert!(port.write(BlockIndex::new(0), PAGE_BYTES + 7, &[1; 5000]));
+        assert!(port.write(BlockIndex::new(0), PAGE_BYTES + 7, &[1; 4150]));
         assert_eq!(changes.look(&port), [run(0, PAGE_BYTES, PAGE_BYTES + 100, false)]);
         assert_eq!(changes.look(&port), []);
         assert!(port.write(BlockIndex::new(0), PAGE_BYTES, &[0; 4096]));

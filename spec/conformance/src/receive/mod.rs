@@ -4,6 +4,7 @@ mod changes;
 mod refusal;
 mod stream;
 
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Wishes {
     /// Whether a stream that ends with its end marker is complete without a description of the device
     /// state, once the source is gone.
     pub accept_no_vm_description: bool,
+    /// Whether only a source is taken that has all RAM pinned.
+    pub require_pin_all: bool,
     /// Of 100 parts of the time, how many may go into finding out which RAM each round brought. With
     /// 100 all rounds are looked at, with 0 none.
     pub looking_percent: u32,
@@ -59,7 +62,12 @@ pub struct Wishes {
 impl Default for Wishes {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { limits, accept_no_vm_description: false, looking_percent: 20 }
+        Self {
+            limits,
+            accept_no_vm_description: false,
+            require_pin_all: false,
+            looking_percent: 20,
+        }
     }
 }
 
@@ -162,7 +170,8 @@ impl<P: Progress> Recorder<P> {
         }
     }
 
-    /// Writes what came, once the migration has ended. `memory` is that of the transport.
+    /// Writes what came, once the migration has ended. `memory` is that of the transport; `progress` is
+    /// told the length of each piece of RAM and may end it.
     ///
     /// # Errors
     /// [`RecordingError`] if it cannot be written.
@@ -171,7 +180,7 @@ impl<P: Progress> Recorder<P> {
         writer: Writer,
         memory: &impl GuestMemory,
         chunk_size: ChunkSize,
-        progress: impl FnMut(u64),
+        progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Manifest, RecordingError> {
         self.attribute_the_rest(memory);
         let reason = self.failure();
@@ -199,8 +208,7 @@ impl<P: Progress> Recorder<P> {
         let rest = self.changes.rest();
         for (round, runs) in [(unseen, changed), (first, rest)] {
             if let Some(round) = self.rounds.get_mut(round) {
-                round.runs.extend(runs);
-                round.runs.sort_unstable_by_key(|run| (run.block, run.offset));
+                round.add(runs);
             }
         }
         if self.rounds.iter().map(|round| round.runs.len()).sum::<usize>() > RUNS_MAX {
@@ -236,6 +244,9 @@ impl<P: Progress> Recorder<P> {
                 self.negotiated = Some(negotiated);
                 self.began = Some(transport.now());
                 self.progress.connected(negotiated);
+                if self.wishes.require_pin_all && !negotiated.pin_all {
+                    return Err(Refusal::NotPinned);
+                }
                 Ok(())
             }
             DestinationEvent::StreamReadable => self.take_stream(destination, transport),

@@ -11,6 +11,11 @@ pub enum Refusal {
     /// Somebody asked for it.
     #[error("interrupted")]
     Interrupted,
+    /// Only a source that has all RAM pinned was to be taken.
+    #[error(
+        "the source does not ask for all RAM to be pinned, and only such a one is taken (--pin-all)"
+    )]
+    NotPinned,
     /// The stream has no list of RAM blocks where it has to be.
     #[error("no list of RAM blocks in the stream: {0}")]
     Setup(SetupError),

@@ -21,6 +21,12 @@ pub enum RecordingError {
         /// What the system said.
         error: io::Error,
     },
+    /// Somebody interrupted it.
+    #[error("{}: interrupted", path.display())]
+    Interrupted {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder that a recording was to be made in holds something.
     #[error("{}: is not empty; a recording makes a folder of its own", path.display())]
     NotEmpty {

@@ -1,6 +1,7 @@
 //! What can be told of a recording.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table, TableComponent};
@@ -87,19 +88,19 @@ pub struct InspectedRound {
 }
 
 impl Inspection {
-    /// Reads all of a recording. `progress` is told of each piece of RAM.
+    /// Reads all of a recording. `progress` is told the length of each piece of RAM and may end it.
     ///
     /// # Errors
-    /// [`RecordingError`] if the RAM is not what was written.
+    /// [`RecordingError`] if the RAM is not what was written, or `progress` has ended it.
     pub fn of(
         recording: &Recording,
-        mut progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Self, RecordingError> {
         let manifest = recording.manifest();
         let mut blocks = Vec::new();
         for (index, entry) in manifest.blocks.iter().enumerate() {
             let contents = recording.read_block(index, |_, piece| {
-                progress(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                progress(u64::try_from(piece.len()).unwrap_or(u64::MAX))
             })?;
             blocks.push(InspectedBlock {
                 name: entry.name.clone(),

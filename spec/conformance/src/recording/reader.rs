@@ -1,6 +1,7 @@
 //! Reads a recording, and refuses whatever is not as it was written.
 
 use std::io::{ErrorKind, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rdma_migration_protocol::address::BlockIndex;
@@ -67,7 +68,10 @@ impl Recording {
         let rounds = rounds::decode(&bytes, &rounds_path)?;
         let field = |name: &str| Place::Field(name.to_owned());
         number(&path, field("rounds.count"), entry.count, as_u64(rounds.len()))?;
-        let layout = read_layout(&stream, &rounds, &folder.join(STREAM_FILE))?;
+        if manifest.complete && rounds.is_empty() {
+            return Err(Error::damaged(&rounds_path, Place::Whole, Fault::NoRounds));
+        }
+        let layout = read_layout(&manifest, &stream, &rounds, &folder.join(STREAM_FILE))?;
         let recording = Self { folder: folder.to_owned(), manifest, layout, stream, rounds };
         recording.check_layout(limits)?;
         recording.check_rounds()?;
@@ -130,15 +134,15 @@ impl Recording {
         &self.rounds
     }
 
-    /// Reads a RAM block piece by piece, and shows `sink` each piece with its offset. What was shown
-    /// must not be used before this has returned: only then the digest is known.
+    /// Reads a RAM block piece by piece, and shows `sink` each piece with its offset, which may end
+    /// it. What was shown must not be used before this has returned: only then the digest is known.
     ///
     /// # Errors
-    /// [`RecordingError`] if the file is not what was written.
+    /// [`RecordingError`] if the file is not what was written, and if `sink` has ended it.
     pub fn read_block(
         &self,
         index: usize,
-        mut sink: impl FnMut(u64, &[u8]),
+        mut sink: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<Contents, RecordingError> {
         let Some(entry) = self.manifest.blocks.get(index) else { return Ok(Contents::default()) };
         let path = self.folder.join(block_file(index));
@@ -153,22 +157,25 @@ impl Recording {
             hash.update(&*bytes);
             let zero = bytes.chunks(PAGE).filter(|page| is_zero(page));
             contents.zero_bytes += zero.map(|page| as_u64(page.len())).sum::<u64>();
-            sink(offset, bytes);
-            Ok(())
+            match sink(offset, bytes) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Interrupted { path: self.folder.clone() }),
+            }
         })?;
         digest(&path, hexadecimal(hash), &entry.sha256)?;
         Ok(contents)
     }
 
     /// Puts all RAM into the memory of a host, which has none yet. Zero pages are not touched.
-    /// `progress` is told of each piece.
+    /// `progress` is told the length of each piece and may end it.
     ///
     /// # Errors
-    /// [`RecordingError`] if there is no memory, or a file is not what was written.
+    /// [`RecordingError`] if there is no memory, a file is not what was written, or `progress` has ended
+    /// it.
     pub fn load(
         &self,
         memory: &mut impl GuestMemory,
-        mut progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), RecordingError> {
         for (index, entry) in self.manifest.blocks.iter().enumerate() {
             let path = self.folder.join(block_file(index));
@@ -181,7 +188,7 @@ impl Recording {
                 for (at, page) in pages.filter(|(_, page)| !is_zero(page)) {
                     written &= memory.write(block, at, page);
                 }
-                progress(as_u64(bytes.len()));
+                progress(as_u64(bytes.len()))
             })?;
             if !written {
                 return Err(place(std::io::Error::other("the host gave another block")));
@@ -329,14 +336,19 @@ fn check_manifest(manifest: &Manifest, limits: &Limits, path: &Path) -> Result<(
     Ok(())
 }
 
-/// What the stream says of the guest, up to the first round. Without a round there is no telling.
+/// What the stream says of the guest, up to the first round. A source that left before may have sent
+/// that much and no more, or less, and then there is no RAM.
 fn read_layout(
+    manifest: &Manifest,
     stream: &[u8],
     rounds: &[Round],
     path: &Path,
 ) -> Result<Option<Layout>, RecordingError> {
-    let Some(first) = rounds.first() else { return Ok(None) };
-    let end = usize::try_from(first.stream_bytes).unwrap_or(usize::MAX);
+    let end = match rounds.first() {
+        Some(first) => usize::try_from(first.stream_bytes).unwrap_or(usize::MAX),
+        None if manifest.blocks.is_empty() => return Ok(None),
+        None => stream.len(),
+    };
     let setup = stream.get(..end).unwrap_or(stream);
     let layout = Layout::read(setup).map_err(|error| {
         let place = Place::Byte(as_u64(error.offset));

@@ -46,7 +46,8 @@ pub struct Round {
     /// Whether the RAM was looked at when the round had ended. If not, what it brought is among the
     /// runs of the next round that was looked at, or of the first.
     pub looked_at: bool,
-    /// What it brought.
+    /// What it brought, as far as it changed the RAM: a page that came as it was before is among the runs
+    /// of another round.
     pub runs: Vec<Run>,
 }
 
@@ -71,6 +72,21 @@ impl Run {
 }
 
 impl Round {
+    /// Adds what else the round brought. What is known already is not added again.
+    pub(crate) fn add(&mut self, runs: Vec<Run>) {
+        let mut all = core::mem::take(&mut self.runs);
+        all.extend(runs);
+        all.sort_by_key(|run| (run.block, run.offset));
+        let mut reached = (0, 0);
+        for run in all {
+            let from = if run.block == reached.0 { run.offset.max(reached.1) } else { run.offset };
+            if from < run.end() {
+                reached = (run.block, run.end());
+                self.runs.push(Run { offset: from, length: run.end() - from, ..run });
+            }
+        }
+    }
+
     /// Bytes of RAM that the round brought, those that are zero and those that are not.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
@@ -258,6 +274,18 @@ mod tests {
             let error = check(&pair).unwrap_err();
             assert!(error.contains("round 0, run 1: starts before"), "{error}");
         }
+    }
+
+    #[test]
+    fn runs_that_are_added_never_overlap_with_those_there_are() {
+        let mut some = round(&[run(0, 0x1000, 0x2000), run(1, 0, 0x1000)]);
+        some.add(vec![run(1, 0, 0x800), run(0, 0, 0x4000), run(0, 0x1000, 0x1000)]);
+        let expected = [run(0, 0, 0x4000), run(1, 0, 0x1000)];
+        assert_eq!(some.runs, expected);
+        let mut some = round(&[run(0, 0, 0x2000)]);
+        some.add(vec![run(0, 0x1000, 0x2000)]);
+        assert_eq!(some.runs, [run(0, 0, 0x2000), run(0, 0x2000, 0x1000)]);
+        assert!(check_runs(&[some], &blocks(), path()).is_ok());
     }
 
     #[test]

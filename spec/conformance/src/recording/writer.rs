@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rdma_migration_protocol::address::BlockIndex;
@@ -87,16 +88,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes everything and then the manifest. `progress` is told how many bytes of how many blocks
-    /// of RAM have been looked at.
+    /// Writes everything and then the manifest. `progress` is told the length of each piece of RAM and
+    /// may end it.
     ///
     /// # Errors
-    /// What the system says; the folder then stays marked as unfinished.
+    /// What the system says, and [`RecordingError::Interrupted`]; the folder then stays marked as
+    /// unfinished.
     pub fn write(
         self,
         migration: &Migration<'_>,
         memory: &impl GuestMemory,
-        mut progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Manifest, RecordingError> {
         file::write(&self.path(STREAM_FILE), migration.stream)?;
         let rounds = rounds::encode(migration.rounds);
@@ -120,7 +122,7 @@ impl Writer {
         block: &Block,
         index: u32,
         memory: &impl GuestMemory,
-        progress: &mut impl FnMut(u64),
+        progress: &mut impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<BlockEntry, RecordingError> {
         let name = block_file(usize::try_from(index).unwrap_or(usize::MAX));
         let path = self.path(&name);
@@ -135,8 +137,10 @@ impl Writer {
             }
             hash.update(&*bytes);
             write_sparse(&mut file, offset, bytes).map_err(Error::system(&path, "write"))?;
-            progress(u64::try_from(length).unwrap_or(u64::MAX));
-            Ok(())
+            match progress(u64::try_from(length).unwrap_or(u64::MAX)) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Interrupted { path: self.folder.clone() }),
+            }
         })?;
         file.set_len(block.length).map_err(Error::system(&path, "set the length"))?;
         file::sync(&path, &file)?;

@@ -10,7 +10,7 @@ use rdma_migration_protocol::source::{Source, SourceEvent};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{Machine, Owner, Transport};
 
-use crate::recording::{Recording, Round, Run};
+use crate::recording::{Layout, Recording, Round, Run};
 
 /// Is told how a recording goes out.
 pub trait Progress {
@@ -78,11 +78,24 @@ pub struct Player<P> {
 impl<P: Progress> Player<P> {
     /// A player of a complete recording that gives up once `interrupted` is set.
     pub fn new(recording: &Recording, interrupted: Arc<AtomicBool>, progress: P) -> Self {
+        let lengths = recording.layout().map(Layout::lengths).unwrap_or_default();
+        let (stream, rounds) = (recording.stream().to_vec(), recording.rounds().to_vec());
+        Self::of(stream, rounds, lengths, interrupted, progress)
+    }
+
+    /// A player of this stream, in which these rounds lie, for RAM blocks of these lengths.
+    pub fn of(
+        stream: Vec<u8>,
+        rounds: Vec<Round>,
+        lengths: Vec<u64>,
+        interrupted: Arc<AtomicBool>,
+        progress: P,
+    ) -> Self {
         Self {
-            stream: recording.stream().to_vec(),
+            stream,
             streamed: 0,
-            rounds: recording.rounds().to_vec(),
-            lengths: recording.layout().map(|layout| layout.lengths()).unwrap_or_default(),
+            rounds,
+            lengths,
             step: Step::Connect,
             handed_over: 0,
             interrupted,
