@@ -2,6 +2,7 @@
 
 mod command;
 mod damage;
+mod dialogue;
 mod early_end;
 mod refusal;
 mod round_trip;
