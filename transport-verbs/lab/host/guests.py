@@ -14,20 +14,24 @@ ROM_FILE = "/run/lab/guest.rom"
 START_WITHIN = 30
 
 
-def running_guest(machine, installation, machine_type, name="source"):
-    """Starts a guest that writes to its RAM and has a patchwork in it. It runs on return."""
+def running_guest(machine, installation, machine_type, name="source", stop_at=()):
+    """Starts a guest that writes to its RAM and has a patchwork in it. It runs on return.
+
+    `stop_at`, here and below: see `Hypervisor`.
+    """
     (machine.folder / "patchwork").write_bytes(patchwork(SEED, PATCHWORK_CHUNKS))
     loader = f"loader,file={PATCHWORK_FILE},addr={PATCHWORK_AT:#x},force-raw=on"
     guest = Hypervisor(machine, name, installation, machine_type,
-                       [*rom_arguments(machine), "-device", loader])
+                       [*rom_arguments(machine), "-device", loader], stop_at=stop_at)
     guest.wait_for_ticks(1, START_WITHIN)
     return guest
 
 
-def waiting_guest(machine, installation, machine_type, uri, pin_all, name="destination"):
+def waiting_guest(machine, installation, machine_type, uri, pin_all, name="destination",
+                  stop_at=()):
     """Starts an empty guest that listens for a migration, and stays paused after it."""
     guest = Hypervisor(machine, name, installation, machine_type,
-                       [*rom_arguments(machine), "-S", "-incoming", "defer"])
+                       [*rom_arguments(machine), "-S", "-incoming", "defer"], stop_at=stop_at)
     guest.allow_pin_all(pin_all)
     guest.command("migrate-incoming", {"uri": uri})
     return guest

@@ -1,5 +1,8 @@
 """A QEMU process under test, in a machine of the lab: one side of a migration."""
 
+import sys
+
+from host.cache import LAB
 from host.deadline import poll_until
 from host.errors import LabError
 from host.guest_program import MIB, TICKS_AT
@@ -20,14 +23,18 @@ class Hypervisor:
     """A real QEMU with its QMP session. Its log, with every RDMA trace event, is `NAME.log`."""
 
     def __init__(self, machine, name, installation, machine_type, arguments,
-                 memory_mib=GUEST_MEMORY_MIB):
-        """Starts it. `arguments` come at the end of the command line."""
+                 memory_mib=GUEST_MEMORY_MIB, stop_at=()):
+        """Starts it. `arguments` come at the end of the command line.
+
+        Once it has traced the texts `stop_at`, in this order, it is stopped until a SIGCONT.
+        """
         self.name = name
         self.memory_mib = memory_mib
         self._machine = machine
         self._socket = f"/run/{name}.qmp"
         self.program = machine.start(
             name,
+            *stopping(stop_at),
             *installation.command_line(),
             "-accel", "tcg", "-machine", machine_type, "-m", memory_mib,
             "-nodefaults", "-no-user-config", "-net", "none", "-display", "none",
@@ -130,3 +137,10 @@ class Hypervisor:
                 raise
             last = " | ".join(self.program.said().strip().splitlines()[-3:])
             raise LabError(f"{error}; it ended with {code}: {last}") from error
+
+
+def stopping(texts):
+    """What goes before a command, so that it is stopped once it has printed the texts."""
+    if not texts:
+        return []
+    return [sys.executable, LAB / "guest" / "stop_at.py", *texts, "--"]

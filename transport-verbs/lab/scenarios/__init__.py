@@ -1,6 +1,6 @@
 """All scenarios, in the order in which `--all` runs them."""
 
-from scenarios import capture, qemu_and_ours, qemu_to_qemu, verbs_tests, verbs_tools
+from scenarios import capture, faults, qemu_and_ours, qemu_to_qemu, verbs_tests, verbs_tools
 
 ALL = (
     *verbs_tools.SCENARIOS,
@@ -8,4 +8,5 @@ ALL = (
     *qemu_to_qemu.SCENARIOS,
     *qemu_and_ours.SCENARIOS,
     *capture.SCENARIOS,
+    *faults.SCENARIOS,
 )
