@@ -1,11 +1,13 @@
 //! The end of a connection: what was posted is flushed and answered, then the queue pair goes.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rdma_migration_protocol::transport::FailedOperation;
 
+use crate::control_buffers::ControlBuffers;
 use crate::link::{Link, NO_CONNECTION};
-use crate::outstanding::SendRequest;
+use crate::outstanding::{Outstanding, SendRequest};
 use crate::readiness::sleep_on;
 use crate::report::Report;
 use crate::transport::VerbsTransport;
@@ -63,21 +65,7 @@ impl VerbsTransport {
     fn destroy_queue_pair(&mut self) {
         let taken = self.endpoint.as_mut().and_then(|endpoint| endpoint.queue_pair.take());
         if let Some(queue_pair) = taken {
-            let mut outstanding = queue_pair.destroy();
-            while let Some(buffer) = outstanding.abandon_receive() {
-                self.control.received(buffer, None);
-                self.fail(FailedOperation::Receive { buffer }, NO_CONNECTION);
-            }
-            while let Some(request) = outstanding.abandon_send() {
-                let operation = match request {
-                    SendRequest::Message { slot } => {
-                        self.control.sent(slot);
-                        FailedOperation::Send
-                    }
-                    SendRequest::Write { .. } => FailedOperation::WriteRam,
-                };
-                self.fail(operation, NO_CONNECTION);
-            }
+            abandon(queue_pair.destroy(), &mut self.control, &mut self.reports);
         }
         while let Some(buffer) = self.waiting_receives.pop_front() {
             self.control.received(buffer, None);
@@ -126,5 +114,51 @@ impl Drop for VerbsTransport {
         self.regions.clear();
         self.await_confirmation();
         self.close_endpoint();
+    }
+}
+
+/// Answers what a queue pair has left unanswered when it was destroyed.
+fn abandon(
+    mut outstanding: Outstanding,
+    control: &mut ControlBuffers,
+    reports: &mut VecDeque<Report>,
+) {
+    while let Some(buffer) = outstanding.abandon_receive() {
+        control.received(buffer, None);
+        reports.push_back(Report::Failed(FailedOperation::Receive { buffer }, NO_CONNECTION));
+    }
+    while let Some(request) = outstanding.abandon_send() {
+        let operation = match request {
+            SendRequest::Message { slot } => {
+                control.sent(slot);
+                FailedOperation::Send
+            }
+            SendRequest::Write { .. } => FailedOperation::WriteRam,
+        };
+        reports.push_back(Report::Failed(operation, NO_CONNECTION));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdma_migration_protocol::transport::{ReceiveBuffer, TransportError};
+
+    #[test]
+    fn what_a_destroyed_queue_pair_has_not_answered_is_answered_as_flushed() {
+        let mut outstanding = Outstanding::default();
+        outstanding.posted_receive(ReceiveBuffer(2));
+        outstanding.posted_send(SendRequest::Write { signaled: false });
+        outstanding.posted_send(SendRequest::Message { slot: 0 });
+        outstanding.posted_receive(ReceiveBuffer(0));
+        let (mut control, mut reports) = (ControlBuffers::new().unwrap(), VecDeque::new());
+        abandon(outstanding, &mut control, &mut reports);
+        let operations = reports.into_iter().map(|report| match report {
+            Report::Failed(operation, TransportError::Flushed) => operation,
+            other => panic!("{other:?}"),
+        });
+        let receive = |buffer| FailedOperation::Receive { buffer: ReceiveBuffer(buffer) };
+        let expected = [receive(2), receive(0), FailedOperation::WriteRam, FailedOperation::Send];
+        assert_eq!(operations.collect::<Vec<_>>(), expected);
     }
 }
