@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table, TableComponent};
+use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::connection::Closed;
 use rdma_migration_protocol::transport::Statistics;
 use rdma_migration_protocol::wire::Kind;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
+use crate::guest_memory::GuestMemory;
 use crate::inspect::printable;
+use crate::page::{PIECE, for_each_piece};
 use crate::size::{Rate, Size};
 
 /// One side of a migration that has ended.
@@ -72,6 +76,22 @@ pub struct TransferredBlock {
     pub bytes: u64,
     /// Its SHA-256, at the end.
     pub sha256: String,
+}
+
+/// The SHA-256 of a RAM block; of one that is shorter than it should be, a text that is none.
+#[must_use]
+pub fn sha256_of_block(memory: &impl GuestMemory, block: BlockIndex, length: u64) -> String {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; PIECE];
+    let read = for_each_piece(length, |offset, length| {
+        let bytes = buffer.get_mut(..length).unwrap_or_default();
+        hash.update(memory.read(block, offset, bytes).then_some(&*bytes).ok_or(())?);
+        Ok(())
+    });
+    match read {
+        Ok(()) => hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(()) => "unreadable".to_owned(),
+    }
 }
 
 impl Transfer {

@@ -11,6 +11,7 @@ use rdma_migration_protocol::transport::{
 use rdma_migration_transport_verbs::{GuestRam, VerbsTransport};
 
 use crate::guest_memory::GuestMemory;
+use crate::migrate::Host;
 
 /// A verbs transport and the RAM blocks that were attached to it.
 #[derive(Debug)]
@@ -18,13 +19,15 @@ pub struct VerbsHost {
     /// The transport.
     pub transport: VerbsTransport,
     ram: Vec<Arc<GuestRam>>,
+    /// When the owner wants to be called again.
+    wake: Option<Instant>,
 }
 
 impl VerbsHost {
     /// A host without RAM blocks.
     #[must_use]
     pub const fn new(transport: VerbsTransport) -> Self {
-        Self { transport, ram: Vec::new() }
+        Self { transport, ram: Vec::new(), wake: None }
     }
 
     fn block(&self, block: BlockIndex) -> Option<&GuestRam> {
@@ -81,6 +84,14 @@ impl Transport for VerbsHost {
 
 impl BlockingTransport for VerbsHost {
     fn wait(&mut self, until: Option<Instant>) {
-        self.transport.wait(until);
+        let wake = self.wake.take();
+        self.transport.wait(until.into_iter().chain(wake).min());
+    }
+}
+
+impl Host for VerbsHost {
+    fn wake_at(&mut self, instant: Instant) {
+        let earlier = self.wake.map_or(instant, |wake| wake.min(instant));
+        self.wake = Some(earlier);
     }
 }

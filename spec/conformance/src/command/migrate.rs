@@ -14,16 +14,20 @@ use rdma_migration_conformance::migrate::guest::PAGE_BYTES;
 use rdma_migration_conformance::migrate::progress::Shown;
 use rdma_migration_conformance::migrate::report::Report;
 use rdma_migration_conformance::migrate::{Plan, Wishes, migrate};
+use rdma_migration_conformance::rdma_address::RdmaAddress;
 use rdma_migration_conformance::size::Size;
 use rdma_migration_protocol::ram::ChunkSize;
 use rdma_migration_transport_sim::{CostPreset, FAULTS, Fault};
 
-/// Migrate a synthetic guest, live, over the simulator.
+/// Migrate a synthetic guest, live, over the simulator or real RDMA.
 ///
 /// The guest goes on dirtying memory while its RAM is copied, round by round, until the rest fits the
 /// downtime; then it stops, the last round and the state of its devices follow, and the destination
 /// has it. Digests of everything on both sides prove it. Times are virtual: what real hardware with
 /// these costs would take.
+///
+/// With --transport verbs the two sides are two processes: one listens, the other has the guest and
+/// connects. Then times are real, and each side prints its own digests.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Exit status: 0 when the guest arrived byte for byte, 1 when the \
     migration failed, 2 when it could not begin, 130 when it was interrupted.")]
@@ -34,11 +38,11 @@ pub(super) struct Arguments {
 
     /// Pin and register all RAM at the start, instead of chunk by chunk as it is needed.
     #[arg(long)]
-    pin_all: bool,
+    pub(super) pin_all: bool,
 
     /// What is registered at a time: a power of two from 1 MiB to 1 GiB.
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = chunk_size)]
-    chunk_size: ChunkSize,
+    pub(super) chunk_size: ChunkSize,
 
     /// How much memory the guest dirties a second.
     #[arg(long, value_name = "BYTES", default_value = "512MiB")]
@@ -52,6 +56,22 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BYTES")]
     max_bandwidth: Option<Size>,
 
+    /// What the guest moves over.
+    #[arg(long, value_enum, default_value_t = TransportName::Sim)]
+    transport: TransportName,
+
+    /// With verbs, be the destination, and listen here: rdma:HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "connect")]
+    pub(super) listen: Option<RdmaAddress>,
+
+    /// With verbs, be the source, and connect to this destination: rdma:HOST:PORT.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) connect: Option<RdmaAddress>,
+
+    /// With verbs, use this RDMA device instead of the one that the address leads to.
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
+
     /// What the simulated hardware costs.
     #[arg(long, value_name = "PRESET", default_value = CostPreset::default().name(), value_parser = cost_preset)]
     cost_preset: CostPreset,
@@ -62,19 +82,28 @@ pub(super) struct Arguments {
 
     /// Let this go wrong, at this operation of its kind; `list` shows what can. May be repeated.
     #[arg(long, value_name = "NAME[@OPERATION]")]
-    fault: Vec<String>,
+    pub(super) fault: Vec<String>,
 
-    /// Write every packet to this file, for Wireshark and `rdma-migration inspect`.
-    #[arg(long, value_name = "FILE.pcapng")]
-    trace: Option<PathBuf>,
+    /// Write every packet to this file, for Wireshark and `rdma-migration inspect`; with verbs, every
+    /// operation and message of this side, as JSON, one object a line.
+    #[arg(long, value_name = "FILE")]
+    pub(super) trace: Option<PathBuf>,
 
     /// How to write the report.
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub(super) format: OutputFormat,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum OutputFormat {
+enum TransportName {
+    /// The simulator, with both sides in this process
+    Sim,
+    /// A real RDMA adapter, with the other side elsewhere
+    Verbs,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum OutputFormat {
     /// Tables for people
     Text,
     /// One JSON object
@@ -98,6 +127,9 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
     if arguments.fault.iter().any(|name| name == "list") {
         return list_faults();
     }
+    if arguments.transport == TransportName::Verbs {
+        return over_verbs(arguments);
+    }
     match attempt(arguments) {
         Ok(report) => show(&report, arguments.format),
         Err(message) => {
@@ -107,7 +139,20 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
     }
 }
 
+#[cfg(feature = "verbs")]
+fn over_verbs(arguments: &Arguments) -> Ending {
+    super::migrate_over_verbs::run(arguments)
+}
+
+#[cfg(not(feature = "verbs"))]
+fn over_verbs(_arguments: &Arguments) -> Ending {
+    super::without_verbs::refuse("migrate --transport verbs")
+}
+
 fn attempt(arguments: &Arguments) -> Result<Report, String> {
+    if arguments.listen.is_some() || arguments.connect.is_some() || arguments.device.is_some() {
+        return Err("--listen, --connect and --device are for --transport verbs".to_owned());
+    }
     let plan = plan(arguments)?;
     let trace = arguments.trace.as_ref().map(|path| {
         File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))
@@ -122,7 +167,7 @@ fn attempt(arguments: &Arguments) -> Result<Report, String> {
         .map_err(|error| error.to_string())
 }
 
-fn plan(arguments: &Arguments) -> Result<Plan, String> {
+pub(super) fn plan(arguments: &Arguments) -> Result<Plan, String> {
     let Size(guest_memory) = arguments.guest_memory;
     if guest_memory == 0 || guest_memory % PAGE_BYTES != 0 {
         return Err(format!(
@@ -130,10 +175,11 @@ fn plan(arguments: &Arguments) -> Result<Plan, String> {
             arguments.guest_memory
         ));
     }
-    let needed = guest_memory.saturating_mul(2);
+    let sides = if arguments.transport == TransportName::Verbs { 1 } else { 2 };
+    let needed = guest_memory.saturating_mul(sides);
     if let Some(available) = available_memory().filter(|available| needed > *available) {
         return Err(format!(
-            "--guest-memory {}: both sides together need {}, and this computer has {} left",
+            "--guest-memory {}: {sides} times as much is needed, {}, and this computer has {} left",
             arguments.guest_memory,
             Size(needed),
             Size(available)
@@ -162,7 +208,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, String> {
 }
 
 /// Bytes of memory that this computer has left, where it says so.
-fn available_memory() -> Option<u64> {
+pub(super) fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

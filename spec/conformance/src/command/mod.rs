@@ -3,6 +3,8 @@
 mod inspect;
 mod migrate;
 #[cfg(feature = "verbs")]
+mod migrate_over_verbs;
+#[cfg(feature = "verbs")]
 mod receive;
 #[cfg(feature = "verbs")]
 mod send;

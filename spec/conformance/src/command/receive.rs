@@ -22,6 +22,7 @@ use rdma_migration_protocol::transport::{Transport, drive};
 use rdma_migration_transport_verbs::VerbsTransport;
 
 use super::Ending;
+use super::migrate::available_memory;
 use super::verbs::{self, BytesBar, Interruption, VerbsArguments, say};
 
 /// Receive one migration over RDMA, from QEMU or any other source, and record it.
@@ -76,7 +77,7 @@ fn attempt(arguments: &Arguments) -> Result<Ending, String> {
     let interruption = Interruption::watch()?;
     verbs::check_memory_limit(0)?;
     let writer = Writer::create(&arguments.output).map_err(|error| error.to_string())?;
-    let prepared = listen(arguments).and_then(|host| {
+    let prepared = listen(&arguments.address, &arguments.verbs).and_then(|host| {
         let observer = arguments.verbs.observer(Side::Destination)?;
         Ok((host, observer))
     });
@@ -94,13 +95,12 @@ fn attempt(arguments: &Arguments) -> Result<Ending, String> {
     Ok(receive(arguments, writer, host, observer, &interruption))
 }
 
-fn listen(arguments: &Arguments) -> Result<VerbsHost, String> {
-    let RdmaAddress { host, port } = &arguments.address;
-    let transport = VerbsTransport::listen(host, *port, arguments.verbs.config())
-        .map_err(|error| format!("cannot listen on {}: {error}", arguments.address))?;
-    let address = transport.local_address().map(|address| address.to_string());
-    let address = address.unwrap_or_else(|| arguments.address.to_string());
-    say(None, &format!("listening on {address}"));
+/// Listens, and says where.
+pub(super) fn listen(address: &RdmaAddress, options: &VerbsArguments) -> Result<VerbsHost, String> {
+    let transport = VerbsTransport::listen(&address.host, address.port, options.config())
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let local = transport.local_address().map(|address| address.to_string());
+    say(None, &format!("listening on {}", local.unwrap_or_else(|| address.to_string())));
     Ok(VerbsHost::new(transport))
 }
 
@@ -138,7 +138,7 @@ fn receive(
 }
 
 fn wishes(arguments: &Arguments) -> Wishes {
-    let available = || verbs::available_memory().unwrap_or(u64::MAX);
+    let available = || available_memory().unwrap_or(u64::MAX);
     let limits = Limits {
         stream_bytes_max: arguments.max_stream.0,
         ram_bytes_max: arguments.max_ram.map_or_else(available, |Size(bytes)| bytes),
@@ -195,12 +195,12 @@ fn transfer(
 }
 
 /// What somebody sees who waits for a migration to come in. How much is to come nobody knows.
-struct Incoming {
+pub(super) struct Incoming {
     spinner: ProgressBar,
 }
 
 impl Incoming {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{spinner} {msg}");
         spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));

@@ -22,6 +22,7 @@ use rdma_migration_protocol::transport::{Transport, drive};
 use rdma_migration_transport_verbs::VerbsTransport;
 
 use super::Ending;
+use super::migrate::available_memory;
 use super::verbs::{self, BytesBar, Interruption, VerbsArguments, say};
 
 /// Play a recording into a destination over RDMA, QEMU or any other.
@@ -95,7 +96,7 @@ fn attempt(arguments: &Arguments) -> Result<Ending, String> {
 }
 
 fn open(arguments: &Arguments) -> Result<Recording, String> {
-    let available = || verbs::available_memory().unwrap_or(u64::MAX);
+    let available = || available_memory().unwrap_or(u64::MAX);
     let limits = Limits {
         stream_bytes_max: arguments.max_stream.0,
         ram_bytes_max: arguments.max_ram.map_or_else(available, |Size(bytes)| bytes),

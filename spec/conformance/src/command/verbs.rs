@@ -48,12 +48,23 @@ enum OutputFormat {
     Json,
 }
 
-pub(super) fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     let Size(bytes) = text.parse::<Size>().map_err(|error| error.to_string())?;
     ChunkSize::new(bytes).map_err(|error| error.to_string())
 }
 
 impl VerbsArguments {
+    /// The options of a command that has some of its own.
+    pub(super) fn new(
+        device: Option<String>,
+        chunk_size: ChunkSize,
+        trace: Option<PathBuf>,
+        json: bool,
+    ) -> Self {
+        let format = if json { OutputFormat::Json } else { OutputFormat::Text };
+        Self { device, chunk_size, trace, format }
+    }
+
     pub(super) fn config(&self) -> VerbsConfig {
         VerbsConfig { device: self.device.clone(), ..VerbsConfig::default() }
     }
@@ -186,14 +197,6 @@ pub(super) fn describe_connection(transfer: &mut Transfer, host: &VerbsHost) {
     if !transfer.completed {
         transfer.cause = transport.failure().map(ToString::to_string);
     }
-}
-
-/// Bytes of memory that this computer has left, where it says so.
-pub(super) fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
 }
 
 /// An error before anything was done.

@@ -16,6 +16,11 @@ pub(super) struct Arguments {
 
 /// Says how to get the command.
 pub(super) fn run(name: &str, _arguments: &Arguments) -> Ending {
+    refuse(name)
+}
+
+/// Says how to get what is missing.
+pub(super) fn refuse(name: &str) -> Ending {
     eprintln!(
         "error: this program was built without real RDMA, which `{name}` needs. On Debian:\n  \
          apt-get install libibverbs-dev librdmacm-dev libclang-dev pkg-config\n  \

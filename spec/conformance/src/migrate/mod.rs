@@ -2,6 +2,8 @@
 
 mod destination_owner;
 pub mod guest;
+mod host;
+mod one_side;
 pub mod progress;
 pub mod report;
 mod source_owner;
@@ -29,6 +31,8 @@ use sha2::{Digest, Sha256};
 
 use destination_owner::DestinationOwner;
 use guest::GuestBlock;
+pub use host::Host;
+pub use one_side::{DepartError, Departure, depart};
 use progress::Progress;
 use report::{AskedFault, BlockDigest, Digests, Failure, Pinning, Report, owner_name};
 pub use source_owner::Wishes;
@@ -220,7 +224,18 @@ fn failure(
     destination: &destination_owner::DestinationOutcome,
     altered: bool,
 ) -> Option<Failure> {
-    let reason = |closed: &Option<Closed>, gave_up: Option<String>| match closed {
+    let gave_up = source.gave_up.map(|gave_up| gave_up.to_string());
+    let source = failure_of(source.closed.as_ref(), gave_up);
+    let mut destination = failure_of(destination.closed.as_ref(), destination.gave_up.clone());
+    if altered {
+        destination = Some("what arrived is not what was sent".to_owned());
+    }
+    (source.is_some() || destination.is_some()).then_some(Failure { source, destination })
+}
+
+/// Why one side failed, if it did; `gave_up` is what its owner says.
+fn failure_of(closed: Option<&Closed>, gave_up: Option<String>) -> Option<String> {
+    match closed {
         Some(Closed { result: Ok(()), .. }) => None,
         Some(Closed { result: Err(Error::Aborted), .. }) if gave_up.is_some() => gave_up,
         Some(Closed { result: Err(error), .. }) => Some(match gave_up {
@@ -228,13 +243,7 @@ fn failure(
             None => error.to_string(),
         }),
         None => Some("has not ended".to_owned()),
-    };
-    let source = reason(&source.closed, source.gave_up.map(|gave_up| gave_up.to_string()));
-    let mut destination = reason(&destination.closed, destination.gave_up.clone());
-    if altered {
-        destination = Some("what arrived is not what was sent".to_owned());
     }
-    (source.is_some() || destination.is_some()).then_some(Failure { source, destination })
 }
 
 fn digests(blocks: &[GuestBlock], fabric: &mut Fabric) -> Vec<BlockDigest> {

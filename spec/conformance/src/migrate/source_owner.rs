@@ -9,10 +9,10 @@ use rdma_migration_protocol::connection::{Closed, Negotiated};
 use rdma_migration_protocol::error::Misuse;
 use rdma_migration_protocol::source::{Source, SourceEvent};
 use rdma_migration_protocol::time::Instant;
-use rdma_migration_protocol::transport::{Machine, Owner, Transport};
-use rdma_migration_transport_sim::Port;
+use rdma_migration_protocol::transport::{Machine, Owner};
 
 use super::guest::GuestBlock;
+use super::host::Host;
 use super::progress::Progress;
 use super::stream;
 use super::workload::{DirtyPages, Workload};
@@ -144,7 +144,7 @@ impl<P: Progress> SourceOwner<P> {
         &mut self,
         event: SourceEvent,
         source: &mut Source,
-        port: &mut Port<'_>,
+        port: &mut impl Host,
     ) -> Result<(), Misuse> {
         match event {
             SourceEvent::Connected(negotiated) => {
@@ -168,7 +168,7 @@ impl<P: Progress> SourceOwner<P> {
     }
 
     /// Begins the next round, which is the last one if what is left fits the downtime.
-    fn begin_round(&mut self, source: &mut Source, port: &mut Port<'_>) {
+    fn begin_round(&mut self, source: &mut Source, port: &mut impl Host) {
         let now = port.now();
         self.workload.run(now, port, &mut self.dirty[0]);
         let left: u64 = self.dirty.iter().map(DirtyPages::bytes).sum();
@@ -207,7 +207,7 @@ impl<P: Progress> SourceOwner<P> {
     }
 
     /// Hands over what the machine takes now.
-    fn push(&mut self, source: &mut Source, port: &mut Port<'_>) -> Result<(), Misuse> {
+    fn push(&mut self, source: &mut Source, port: &mut impl Host) -> Result<(), Misuse> {
         if !self.pending.is_empty() {
             let taken = source.write_stream(&self.pending)?;
             self.pending.drain(..taken);
@@ -226,7 +226,7 @@ impl<P: Progress> SourceOwner<P> {
         if self.round_open { self.push_runs(source, port) } else { Ok(()) }
     }
 
-    fn push_runs(&mut self, source: &mut Source, port: &mut Port<'_>) -> Result<(), Misuse> {
+    fn push_runs(&mut self, source: &mut Source, port: &mut impl Host) -> Result<(), Misuse> {
         while let Some((block, offset, length)) = self.runs.last_mut() {
             let allowed = match self.wishes.max_bandwidth {
                 None => *length,
@@ -266,8 +266,8 @@ impl<P: Progress> SourceOwner<P> {
     }
 }
 
-impl<'f, P: Progress> Owner<Source, Port<'f>> for SourceOwner<P> {
-    fn attend(&mut self, source: &mut Source, port: &mut Port<'f>) {
+impl<H: Host, P: Progress> Owner<Source, H> for SourceOwner<P> {
+    fn attend(&mut self, source: &mut Source, port: &mut H) {
         let now = port.now();
         if self.outcome.began.is_none() && source.connect().is_ok() {
             self.outcome.began = Some(now);

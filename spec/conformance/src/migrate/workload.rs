@@ -6,11 +6,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::time::Instant;
-use rdma_migration_transport_sim::Port;
 
 use super::guest::PAGE_BYTES;
+use crate::guest_memory::GuestMemory;
 
-const PAGE: usize = 4096;
+const ZERO_PAGE: [u8; 4096] = [0; 4096];
 
 /// Pages of one block that have changed since they were last handed over.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +31,10 @@ impl DirtyPages {
     #[must_use]
     pub(super) fn bytes(&self) -> u64 {
         self.count * PAGE_BYTES
+    }
+
+    fn pages(&self) -> usize {
+        self.dirty.len()
     }
 
     fn set(&mut self, page: usize) {
@@ -83,7 +87,12 @@ impl Workload {
     }
 
     /// Lets the guest run up to `now`.
-    pub(super) fn run(&mut self, now: Instant, port: &mut Port<'_>, dirty: &mut DirtyPages) {
+    pub(super) fn run(
+        &mut self,
+        now: Instant,
+        memory: &mut impl GuestMemory,
+        dirty: &mut DirtyPages,
+    ) {
         let elapsed = now.since(*self.since.get_or_insert(now)) + self.carry;
         self.since = Some(now);
         let pages_per_second = self.bytes_per_second / PAGE_BYTES;
@@ -93,19 +102,20 @@ impl Workload {
         let pages = elapsed.as_nanos() * u128::from(pages_per_second) / 1_000_000_000;
         let used = pages * 1_000_000_000 / u128::from(pages_per_second);
         self.carry = elapsed - Duration::from_nanos(u64::try_from(used).unwrap_or(u64::MAX));
-        let memory = port.memory_mut(BLOCK);
-        let there = memory.len() / PAGE;
+        let there = dirty.pages();
         // More writes than four for each page leave next to none clean.
         let pages = usize::try_from(pages).unwrap_or(usize::MAX).min(there.saturating_mul(4));
         for _ in 0..pages {
             let page = self.random.random_range(0..there);
-            let bytes = &mut memory[page * PAGE..][..PAGE];
-            if self.random.random_ratio(1, CLEARS) {
-                bytes.fill(0);
+            let offset = u64::try_from(page).unwrap_or(u64::MAX).saturating_mul(PAGE_BYTES);
+            let written = if self.random.random_ratio(1, CLEARS) {
+                memory.write(BLOCK, offset, &ZERO_PAGE)
             } else {
-                bytes[..8].copy_from_slice(&self.random.random::<u64>().to_le_bytes());
+                memory.write(BLOCK, offset, &self.random.random::<u64>().to_le_bytes())
+            };
+            if written {
+                dirty.set(page);
             }
-            dirty.set(page);
         }
     }
 }
