@@ -7,6 +7,7 @@ use rdma_migration_protocol::connection::{Closed, Negotiated};
 use rdma_migration_protocol::destination::{Destination, DestinationEvent, PlacedBlock};
 use rdma_migration_protocol::error::Misuse;
 use rdma_migration_protocol::source::{Source, SourceEvent};
+use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{Machine, Owner, Transport};
 
 use crate::port::Port;
@@ -219,8 +220,8 @@ pub struct PlainDestination {
     pub stream: Vec<u8>,
     /// What was agreed.
     pub negotiated: Option<Negotiated>,
-    /// Whether the guest may run here.
-    pub released: bool,
+    /// Since when the guest may run here.
+    pub released_at: Option<Instant>,
     /// How it ended.
     pub closed: Option<Closed>,
 }
@@ -234,7 +235,7 @@ impl PlainDestination {
             stream_length,
             stream: Vec::new(),
             negotiated: None,
-            released: false,
+            released_at: None,
             closed: None,
         }
     }
@@ -269,7 +270,7 @@ impl PlainDestination {
             DestinationEvent::StreamEnded if self.is_complete() => destination.finish(),
             DestinationEvent::StreamEnded => destination.abort(),
             DestinationEvent::GuestReleased => {
-                self.released = true;
+                self.released_at = Some(transport.now());
                 Ok(())
             }
             DestinationEvent::Closed(closed) => {

@@ -173,6 +173,13 @@ impl QueuePair {
         }
     }
 
+    /// Takes requests from here on, unless it has failed already.
+    pub(crate) fn connect(&mut self) {
+        if self.state == State::Unconnected {
+            self.state = State::Ready;
+        }
+    }
+
     /// Number of the packet that the next new request starts with.
     pub(crate) const fn next_packet(&self) -> u32 {
         self.next_packet

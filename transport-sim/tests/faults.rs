@@ -32,8 +32,7 @@ fn check(pair: &mut PlainPair, context: &str) {
     assert!(findings.is_empty(), "{context}\n{findings:#?}");
     assert!(pair.closed_at().is_some(), "{context}");
     let owner = pair.final_owner();
-    let released = pair.destination_owner.released;
-    assert_eq!(released, matches!(owner, FinalOwner::Destination) || released, "{context}");
+    let released = pair.destination_owner.released_at.is_some();
     if released {
         assert!(memory_is_equal(pair), "a wrong byte: {context}");
     }
@@ -48,14 +47,14 @@ fn check(pair: &mut PlainPair, context: &str) {
         FinalOwner::Nobody => assert!(ended.destination.result.is_err(), "{context}"),
         FinalOwner::Both => panic!("{context}"),
     }
-    let stuck = pair.fabric.faults_struck().iter();
-    let stuck = stuck.filter(|fault| fault.kind.name.contains("deregistration-failed")).count();
-    assert_eq!(ended.source.regions_left + ended.destination.regions_left, stuck, "{context}");
+    // A deregistration that fails is tried again.
+    assert_eq!((ended.source.regions_left, ended.destination.regions_left), (0, 0), "{context}");
 }
 
 #[test]
 fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
     for kind in FAULTS {
+        let mut struck = false;
         for pin_all in BOTH_MODES {
             for at in 1..=OPERATIONS {
                 let fault = Fault::named(kind.name).unwrap().at(at);
@@ -64,21 +63,19 @@ fn every_fault_at_every_moment_ends_well_or_with_a_reason() {
                 check(&mut pair, &context);
                 let ended = closed(&pair);
                 let well = ended.source.result.is_ok() && ended.destination.result.is_ok();
+                struck |= !pair.fabric.faults_struck().is_empty();
                 if pair.fabric.faults_struck().is_empty() {
                     assert!(well, "{context}: {ended:?}");
                     break;
                 }
                 match kind.recovery {
                     Recovery::Recovered => assert!(well, "{context}: {ended:?}"),
-                    Recovery::Fails => {
-                        if well {
-                            println!("SURVIVED {context}");
-                        }
-                    }
+                    Recovery::Fails => assert!(!well, "{context}: {ended:?}"),
                     Recovery::Either => {}
                 }
             }
         }
+        assert!(struck, "{} never strikes", kind.name);
     }
 }
 

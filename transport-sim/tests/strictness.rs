@@ -1,124 +1,17 @@
 //! What verbs punish is acted out and named.
 
 use Side::{Destination, Source};
-use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress, Rkey};
+#[path = "common/bench.rs"]
+mod bench;
+
+use bench::{BLOCK, Bench, CAPABILITIES, PAGE, SEND, free, receive, registration};
+use rdma_migration_protocol::address::{BlockOffset, HostAddress, Rkey};
 use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::transport::{
-    Access, Completion, ConnectionEvent, FailedOperation, Input, Operation, ReceiveBuffer,
-    RegionId, Transport, TransportError, WriteRam,
+    Access, ConnectionEvent, FailedOperation, Input, Operation, ReceiveBuffer, RegionId, Transport,
+    TransportError, WriteRam,
 };
-use rdma_migration_transport_sim::{
-    Backing, Breach, CostPreset, Fabric, FabricConfig, Side, Sides, Violation,
-};
-
-const PAGE: u64 = 4096;
-const BLOCK: BlockIndex = BlockIndex::new(0);
-const CAPABILITIES: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 0];
-
-/// Two adapters without machines.
-struct Bench(Fabric);
-
-impl Bench {
-    fn new(config: FabricConfig) -> Self {
-        let mut bench = Self(Fabric::new(config));
-        for side in Side::BOTH {
-            bench.0.port(side).add_block(Backing::Bytes(vec![7; 1 << 16]));
-        }
-        bench
-    }
-
-    fn connected() -> Self {
-        Self::connected_with(free())
-    }
-
-    fn connected_with(config: FabricConfig) -> Self {
-        let mut bench = Self::new(config);
-        bench.issue(Source, Operation::Connect { private_data: CAPABILITIES });
-        bench.issue(Destination, Operation::Accept { private_data: CAPABILITIES });
-        for side in Side::BOTH {
-            bench.inputs(side);
-        }
-        bench
-    }
-
-    /// Issues an operation and lets everything happen that follows.
-    fn issue(&mut self, side: Side, operation: Operation) {
-        self.0.port(side).issue(operation);
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while let Some(next) = self.0.next_event() {
-            self.0.advance(next);
-        }
-    }
-
-    fn inputs(&mut self, side: Side) -> Vec<String> {
-        self.0.rouse(side);
-        let mut port = self.0.port(side);
-        let mut inputs = Vec::new();
-        while let Some(input) = port.poll() {
-            inputs.push(format!("{input:?}"));
-        }
-        inputs
-    }
-
-    fn failures(&mut self, side: Side) -> Vec<(FailedOperation, TransportError)> {
-        self.0.rouse(side);
-        let mut port = self.0.port(side);
-        let mut failures = Vec::new();
-        while let Some(input) = port.poll() {
-            if let Input::Completion(Completion::Failed { operation, error }) = input {
-                failures.push((operation, error));
-            }
-        }
-        failures
-    }
-
-    fn register(&mut self, side: Side, region: u32, access: Access) -> Rkey {
-        self.issue(side, registration(region, 0, 2 * PAGE, access));
-        self.0.rouse(side);
-        let mut port = self.0.port(side);
-        while let Some(input) = port.poll() {
-            if let Input::Completion(Completion::MemoryRegistered { rkey, .. }) = input {
-                return rkey;
-            }
-        }
-        panic!("the registration was not answered");
-    }
-
-    /// A good write, with both ends registered as region 1.
-    fn write(&mut self) -> WriteRam {
-        self.register(Source, 1, Access::LocalRead);
-        let rkey = self.register(Destination, 1, Access::RemoteWrite);
-        let remote_address = self.0.port(Destination).host_address(BLOCK).unwrap();
-        let (region, offset) = (RegionId(1), BlockOffset::new(0));
-        let (length, signaled) = (PAGE, true);
-        WriteRam { region, block: BLOCK, offset, length, remote_address, rkey, signaled }
-    }
-
-    #[track_caller]
-    fn assert_breaches(&self, side: Side, breaches: impl IntoIterator<Item = Breach>) {
-        let expected: Vec<_> =
-            breaches.into_iter().map(|breach| Violation { side, breach }).collect();
-        assert_eq!(self.0.violations(), expected);
-    }
-}
-
-fn free() -> FabricConfig {
-    FabricConfig { cost: CostPreset::Free.model(), ..FabricConfig::default() }
-}
-
-fn registration(region: u32, offset: u64, length: u64, access: Access) -> Operation {
-    let (region, offset) = (RegionId(region), BlockOffset::new(offset));
-    Operation::RegisterMemory { region, block: BLOCK, offset, length, access }
-}
-
-fn receive(buffer: u8) -> Operation {
-    Operation::PostReceive { buffer: ReceiveBuffer(buffer) }
-}
-
-const SEND: Operation = Operation::Send { length: 16 };
+use rdma_migration_transport_sim::{Backing, Breach, FabricConfig, Side, Sides, Violation};
 
 #[test]
 fn a_send_without_a_receive_ends_the_connection() {
@@ -528,4 +421,14 @@ fn a_write_between_bytes_and_no_bytes_is_named() {
     *bench.0.port(Destination).backing_mut(BLOCK).unwrap() = Backing::ZeroMap(map);
     bench.issue(Source, Operation::WriteRam(write));
     bench.assert_breaches(Source, [Breach::BackingsDiffer]);
+}
+
+#[test]
+fn an_adapter_that_has_failed_does_not_come_back_with_the_connection() {
+    let fault = "source-device-fatal@1".parse::<rdma_migration_transport_sim::Fault>().unwrap();
+    let faults = [fault].into_iter().collect();
+    let mut bench = Bench::connected_with(FabricConfig { faults, ..free() });
+    bench.issue(Source, receive(0));
+    let failed = FailedOperation::Receive { buffer: ReceiveBuffer(0) };
+    assert_eq!(bench.failures(Source), [(failed, TransportError::Flushed)]);
 }

@@ -2,9 +2,11 @@
 
 use core::fmt;
 
+use crate::control::{SendPurpose, Sends};
 use crate::deadline::TimeoutReason;
-use crate::error::Error;
-use crate::transport::TransportError;
+use crate::error::{Error, Misuse};
+use crate::ram::Ledger;
+use crate::transport::{Operation, TransportError};
 use crate::wire::Message;
 
 /// Who may run the guest, as far as one side can know.
@@ -58,11 +60,22 @@ pub(crate) enum CloseStep {
     Done,
 }
 
+/// What a closing side does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CloseOrder {
+    Issue(Operation),
+    /// Deregister the next region.
+    Release,
+    Wait,
+}
+
 /// The closing of a connection, the same for both sides.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Close {
     pub(crate) result: Result<(), Error>,
     pub(crate) step: CloseStep,
+    /// Whether the end has been reported.
+    reported: bool,
 }
 
 impl Close {
@@ -76,7 +89,7 @@ impl Close {
         } else {
             CloseStep::Disconnect
         };
-        Self { result, step }
+        Self { result, step, reported: false }
     }
 
     /// Takes a further failure. The reason stays the first one, except where a later one says more:
@@ -126,6 +139,66 @@ impl Close {
         if self.step < CloseStep::Disconnect {
             self.step = CloseStep::Disconnect;
         }
+    }
+
+    /// What to do next.
+    pub(crate) fn operation(
+        &mut self,
+        sends: &mut Sends,
+        ledger: &Ledger,
+        buffer: &mut [u8],
+    ) -> Result<CloseOrder, Misuse> {
+        match self.step {
+            CloseStep::SendError if sends.has_room() => {
+                let bytes = buffer.len();
+                let encoded = Message::Error.encode(buffer);
+                let length = encoded.map_err(|_| Misuse::SendBuffer { bytes })?;
+                sends.issued(SendPurpose::Error);
+                self.step = CloseStep::ErrorOnItsWay;
+                Ok(CloseOrder::Issue(Operation::Send { length }))
+            }
+            CloseStep::Disconnect => {
+                self.step = CloseStep::Disconnecting;
+                Ok(CloseOrder::Issue(Operation::Disconnect))
+            }
+            CloseStep::Release if ledger.registering() == 0 => Ok(CloseOrder::Release),
+            CloseStep::SendError
+            | CloseStep::ErrorOnItsWay
+            | CloseStep::Disconnecting
+            | CloseStep::Release
+            | CloseStep::Done => Ok(CloseOrder::Wait),
+        }
+    }
+
+    /// ERROR has left, or never will.
+    pub(crate) fn error_has_left(&mut self) {
+        if self.step == CloseStep::ErrorOnItsWay {
+            self.step = CloseStep::Disconnect;
+        }
+    }
+
+    /// The queue pair is gone. An error if nobody asked for that.
+    pub(crate) fn disconnected(&mut self) -> Result<(), Misuse> {
+        if self.step != CloseStep::Disconnecting {
+            return Err(Misuse::UnexpectedCompletion);
+        }
+        self.step = CloseStep::Release;
+        Ok(())
+    }
+
+    /// Whether the end has come now and has to be reported. `busy`: memory work that is not answered.
+    //= spec/text/02-connection.md#closing
+    //# [CON-33] A side MUST release everything that it has registered before it reports the end.
+    pub(crate) fn ends(&mut self, ledger: &Ledger, busy: usize) -> bool {
+        let released = self.step == CloseStep::Release && ledger.all_released() && busy == 0;
+        if released {
+            self.step = CloseStep::Done;
+        }
+        if self.step != CloseStep::Done || self.reported {
+            return false;
+        }
+        self.reported = true;
+        true
     }
 
     /// A deadline of the closing itself has come: go on without what was awaited.

@@ -54,7 +54,7 @@ impl Destination {
         if let Some(length) = self.blocks.length(block).filter(|_| self.pin_all) {
             return self.pin_operation(block, length);
         }
-        if self.grants.registering() > 0 || !self.sends.has_room() {
+        if self.grants.ledger().registering() > 0 || !self.sends.has_room() {
             return Ok(None);
         }
         //= spec/text/04-ram-blocks.md#exchange
@@ -113,7 +113,7 @@ impl Destination {
                 }));
             }
         }
-        if self.grants.registering() > 0 || !self.sends.has_room() {
+        if self.grants.ledger().registering() > 0 || !self.sends.has_room() {
             return Ok(None);
         }
         //= spec/text/05-registration.md#result
@@ -159,7 +159,7 @@ impl Destination {
         }
         //= spec/text/05-registration.md#unregistration
         //# [REG-32] A destination MUST have deregistered the chunks before it sends UNREGISTER_FINISHED.
-        if self.grants.releasing() > 0 || !self.sends.has_room() {
+        if self.grants.ledger().releasing() > 0 || !self.sends.has_room() {
             return Ok(None);
         }
         //= spec/text/05-registration.md#unregistration

@@ -1,12 +1,11 @@
-//! The end at the destination: ERROR where the peer has to be told, disconnection, hand-over, release.
+//! The end at the destination, and the hand-over of the guest in it.
 
 use super::state::Phase;
 use super::{Destination, DestinationEvent};
-use crate::connection::{Close, CloseStep, Closed};
-use crate::control::{SendPurpose, Sends};
+use crate::connection::{Close, CloseOrder, Closed};
+use crate::control::Sends;
 use crate::error::{Error, Misuse};
 use crate::transport::Operation;
-use crate::wire::Message;
 
 impl Destination {
     /// Ends the migration for this reason, or adds it to the end that is under way.
@@ -27,43 +26,35 @@ impl Destination {
         self.settle();
     }
 
+    //= spec/text/02-connection.md#closing
+    //# [CON-32] A side MUST NOT deregister memory before its queue pair is destroyed, unless its peer
+    //# has asked for it.
     pub(super) fn close_operation(
         &mut self,
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
-        match self.close_step() {
-            Some(CloseStep::SendError) if self.sends.has_room() => {
-                let bytes = buffer.len();
-                let encoded = Message::Error.encode(buffer);
-                let length = encoded.map_err(|_| Misuse::SendBuffer { bytes })?;
-                self.sends.issued(SendPurpose::Error);
-                self.go_to(CloseStep::ErrorOnItsWay);
-                Ok(Some(Operation::Send { length }))
+        let Phase::Closing(close) = &mut self.phase else { return Ok(None) };
+        Ok(match close.operation(&mut self.sends, self.grants.ledger(), buffer)? {
+            CloseOrder::Issue(operation) => Some(operation),
+            CloseOrder::Release => {
+                self.grants.release_next().map(|region| Operation::DeregisterMemory { region })
             }
-            Some(CloseStep::Disconnect) => {
-                self.go_to(CloseStep::Disconnecting);
-                Ok(Some(Operation::Disconnect))
-            }
-            Some(CloseStep::Release) if self.grants.registering() == 0 => {
-                let region = self.grants.release_next();
-                Ok(region.map(|region| Operation::DeregisterMemory { region }))
-            }
-            _ => Ok(None),
-        }
+            CloseOrder::Wait => None,
+        })
     }
 
     pub(super) fn error_has_left(&mut self) {
-        if self.close_step() == Some(CloseStep::ErrorOnItsWay) {
-            self.go_to(CloseStep::Disconnect);
+        if let Phase::Closing(close) = &mut self.phase {
+            close.error_has_left();
         }
     }
 
     pub(super) fn take_disconnected(&mut self) -> Result<(), Error> {
-        if self.close_step() != Some(CloseStep::Disconnecting) {
+        let Phase::Closing(close) = &mut self.phase else {
             return Err(Misuse::UnexpectedCompletion.into());
-        }
+        };
+        close.disconnected()?;
         self.sends = Sends::new();
-        self.go_to(CloseStep::Release);
         //= spec/text/09-rounds.md#handover
         //# [RND-4] A destination MUST have destroyed its queue pair before it lets the guest run.
         if self.finished {
@@ -74,28 +65,15 @@ impl Destination {
     }
 
     /// Reports the end once nothing is left to do.
-    //= spec/text/02-connection.md#closing
-    //# [CON-32] A side MUST NOT deregister memory before its queue pair is destroyed, unless its peer
-    //# has asked for it.
     pub(super) fn settle(&mut self) {
         let zeroing = self.zeroing();
         let Phase::Closing(close) = &mut self.phase else { return };
-        let released =
-            close.step == CloseStep::Release && zeroing == 0 && self.grants.all_released();
-        let given_up = close.step == CloseStep::Done;
-        if self.end_reported || !(released || given_up) {
+        if !close.ends(self.grants.ledger(), zeroing) {
             return;
         }
-        close.step = CloseStep::Done;
-        self.end_reported = true;
         let result = close.result.clone();
-        let closed = Closed { result, guest: self.guest_owner(), regions_left: self.grants.left() };
+        let regions_left = self.grants.ledger().left();
+        let closed = Closed { result, guest: self.guest_owner(), regions_left };
         self.events.push_back(DestinationEvent::Closed(closed));
-    }
-
-    fn go_to(&mut self, step: CloseStep) {
-        if let Phase::Closing(close) = &mut self.phase {
-            close.step = step;
-        }
     }
 }

@@ -43,7 +43,7 @@ impl Destination {
     }
 
     pub(super) fn take_completion(&mut self, completion: Completion<'_>) -> Result<(), Error> {
-        if self.end_reported {
+        if self.close_step() == Some(CloseStep::Done) {
             // What a transport answers after that changes nothing any more.
             return Ok(());
         }

@@ -59,8 +59,6 @@ pub struct Destination {
     /// The guest may run here.
     released: bool,
     events: VecDeque<DestinationEvent>,
-    /// [`DestinationEvent::Closed`] is among the events, or was.
-    end_reported: bool,
     deadlines: Deadlines,
 }
 
@@ -84,7 +82,6 @@ impl Destination {
             finished: false,
             released: false,
             events: VecDeque::new(),
-            end_reported: false,
             deadlines: Deadlines::default(),
         }
     }

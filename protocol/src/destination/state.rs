@@ -116,7 +116,9 @@ impl Destination {
             TimeoutReason::Connection => matches!(self.phase, Phase::Accepting { .. }),
             TimeoutReason::Command => self.is_connected() && self.serve.command_due(),
             TimeoutReason::Send => self.is_connected() && !self.sends.is_empty(),
-            TimeoutReason::Registration => (open || releasing) && self.grants.unanswered() > 0,
+            TimeoutReason::Registration => {
+                (open || releasing) && self.grants.ledger().unanswered() > 0
+            }
             TimeoutReason::Memory => (open || releasing) && self.zeroing() > 0,
             TimeoutReason::ErrorSent => {
                 let step = self.close_step();

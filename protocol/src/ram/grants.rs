@@ -4,9 +4,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::block::Blocks;
+use super::ledger::{Ledger, Released, index};
 use crate::address::{BlockIndex, Rkey};
 use crate::error::Misbehavior;
-use crate::limits::DEREGISTRATION_FAILURES_MAX;
 use crate::transport::RegionId;
 
 /// What has been granted of one chunk. Each grant names the region by its first chunk.
@@ -44,16 +44,7 @@ pub(crate) enum Wanted {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Grants {
     entries: Vec<Grant>,
-    /// Regions that are being registered, are registered, are being released.
-    registering: usize,
-    held: usize,
-    releasing: usize,
-    /// While everything is released: chunks before this one are done.
-    released_before: usize,
-    /// Deregistrations that failed; each was tried again.
-    failures: u8,
-    /// Regions that could not be released.
-    lost: usize,
+    ledger: Ledger,
 }
 
 impl Grants {
@@ -86,7 +77,7 @@ impl Grants {
             return Ok(Wanted::Known(region));
         }
         entries.fill(Grant::Registering(first));
-        self.registering += 1;
+        self.ledger.registration_began();
         Ok(Wanted::New(first))
     }
 
@@ -95,8 +86,7 @@ impl Grants {
         let to = rkey.map_or(Grant::Absent, |rkey| Grant::Held(region, rkey));
         let changed = self.change(region, |grant| grant == Grant::Registering(region), to);
         if changed {
-            self.registering -= 1;
-            self.held += usize::from(rkey.is_some());
+            self.ledger.registration_ended(rkey.is_some());
         }
         changed
     }
@@ -115,15 +105,14 @@ impl Grants {
         let held = Grant::Held(region, rkey);
         let changed = self.change(region, |grant| grant == held, Grant::Releasing(region, rkey));
         if changed {
-            self.held -= 1;
-            self.releasing += 1;
+            self.ledger.release_began();
         }
         changed
     }
 
     /// The next region to release at the end, when all of them go.
     pub(crate) fn release_next(&mut self) -> Option<RegionId> {
-        while let Some(grant) = self.entries.get(self.released_before) {
+        while let Some(grant) = self.entries.get(self.ledger.released_before()) {
             let held = match grant {
                 Grant::Held(region, _) => Some(*region),
                 Grant::Absent | Grant::Registering(_) | Grant::Releasing(..) => None,
@@ -131,52 +120,27 @@ impl Grants {
             if let Some(region) = held.filter(|region| self.release(*region)) {
                 return Some(region);
             }
-            self.released_before += 1;
+            self.ledger.step();
         }
         None
     }
 
-    /// A deregistration was answered. False where none was under way. One that failed is tried again
-    /// at the end.
+    /// A deregistration was answered. False where none was under way.
     pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
-        let Some(Grant::Releasing(_, rkey)) = self.entries.get(index(region)).copied() else {
-            return false;
+        let releasing = match self.entries.get(index(region)) {
+            Some(Grant::Releasing(first, rkey)) if *first == region => Some(*rkey),
+            _ => None,
         };
-        let again = !success && self.failures < DEREGISTRATION_FAILURES_MAX;
-        let releasing = Grant::Releasing(region, rkey);
-        let to = if again { Grant::Held(region, rkey) } else { Grant::Absent };
-        let changed = self.change(region, |grant| grant == releasing, to);
-        if changed {
-            self.releasing -= 1;
-            self.held += usize::from(again);
-            self.failures += u8::from(again);
-            self.lost += usize::from(!success && !again);
-            self.released_before = self.released_before.min(index(region));
-        }
-        changed
+        let Some(rkey) = releasing else { return false };
+        let to = match self.ledger.release_ended(region, success) {
+            Released::Gone => Grant::Absent,
+            Released::Again => Grant::Held(region, rkey),
+        };
+        self.change(region, |grant| grant == Grant::Releasing(region, rkey), to)
     }
 
-    /// Registrations and deregistrations that the transport has not answered.
-    pub(crate) const fn unanswered(&self) -> usize {
-        self.registering + self.releasing
-    }
-
-    pub(crate) const fn registering(&self) -> usize {
-        self.registering
-    }
-
-    pub(crate) const fn releasing(&self) -> usize {
-        self.releasing
-    }
-
-    /// Regions that are registered, or may be.
-    pub(crate) const fn left(&self) -> usize {
-        self.registering + self.held + self.releasing + self.lost
-    }
-
-    /// Whether nothing is registered, and no answer is due.
-    pub(crate) const fn all_released(&self) -> bool {
-        self.registering + self.held + self.releasing == 0
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Changes the chunks of the region that starts at `region`, if `from` holds for them.
@@ -189,10 +153,6 @@ impl Grants {
         }
         changed
     }
-}
-
-fn index(region: RegionId) -> usize {
-    usize::try_from(region.0).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -246,24 +206,9 @@ mod tests {
         assert!(!grants.release(RegionId(3)));
         assert!(grants.release(RegionId(2)));
         assert!(!grants.release(RegionId(2)));
-        assert_eq!(grants.left(), 1);
+        assert_eq!(grants.ledger().left(), 1);
         assert!(grants.released(RegionId(2), true));
-        assert_eq!((grants.left(), grants.unanswered()), (0, 0));
-    }
-
-    #[test]
-    fn a_failed_deregistration_is_tried_again_a_few_times() {
-        let mut grants = grants();
-        want(&mut grants, 2, 2).unwrap();
-        grants.registered(RegionId(2), Some(Rkey::new(7)));
-        for _ in 0..DEREGISTRATION_FAILURES_MAX {
-            assert_eq!(grants.release_next(), Some(RegionId(2)));
-            assert!(grants.released(RegionId(2), false));
-            assert!(!grants.all_released());
-        }
-        assert_eq!(grants.release_next(), Some(RegionId(2)));
-        assert!(grants.released(RegionId(2), false));
-        assert_eq!((grants.all_released(), grants.left()), (true, 1));
+        assert_eq!((grants.ledger().left(), grants.ledger().unanswered()), (0, 0));
     }
 
     #[test]
@@ -277,6 +222,6 @@ mod tests {
         assert_eq!(grants.release_next(), Some(RegionId(0)));
         assert_eq!(grants.release_next(), Some(RegionId(1)));
         assert_eq!(grants.release_next(), None);
-        assert_eq!(grants.unanswered(), 3);
+        assert_eq!(grants.ledger().unanswered(), 3);
     }
 }

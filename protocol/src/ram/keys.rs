@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::block::Blocks;
+use super::ledger::{Ledger, Released, index};
 use crate::address::{BlockIndex, BlockOffset, Rkey};
-use crate::limits::DEREGISTRATION_FAILURES_MAX;
 use crate::transport::RegionId;
 
 /// What the destination has granted.
@@ -44,20 +44,9 @@ const _: () = assert!(size_of::<Entry>() <= 16, "a chunk of a large guest costs 
 pub(crate) struct Keys {
     pin_all: bool,
     entries: Vec<Entry>,
-    /// Regions whose local state is `Registering`.
-    registering: usize,
-    /// Regions whose local state is `Registered` or `Surplus`.
-    registered: usize,
-    /// Regions whose local state is `Releasing`.
-    releasing: usize,
+    ledger: Ledger,
     /// The one region whose local state is `Surplus`, during the migration.
     surplus: Option<RegionId>,
-    /// While everything is released: regions before this one are done.
-    released_before: usize,
-    /// Deregistrations that failed; each was tried again.
-    failures: u8,
-    /// Regions that could not be released.
-    lost: usize,
 }
 
 impl Keys {
@@ -92,7 +81,7 @@ impl Keys {
     /// Registration of a region is ordered.
     pub(crate) fn register(&mut self, region: RegionId) {
         if self.change(region, Local::Absent, Local::Registering) {
-            self.registering += 1;
+            self.ledger.registration_began();
         }
     }
 
@@ -101,8 +90,7 @@ impl Keys {
         let to = if success { Local::Registered } else { Local::Absent };
         let changed = self.change(region, Local::Registering, to);
         if changed {
-            self.registering -= 1;
-            self.registered += usize::from(success);
+            self.ledger.registration_ended(success);
         }
         changed
     }
@@ -123,9 +111,9 @@ impl Keys {
     /// The next region to deregister at the end, when all of them go.
     pub(crate) fn release_next(&mut self) -> Option<RegionId> {
         self.surplus = None;
-        while let Some(entry) = self.entries.get(self.released_before) {
-            let (local, at) = (entry.local, self.released_before);
-            self.released_before += 1;
+        while let Some(entry) = self.entries.get(self.ledger.released_before()) {
+            let (local, at) = (entry.local, self.ledger.released_before());
+            self.ledger.step();
             if matches!(local, Local::Registered | Local::Surplus) {
                 return self.release(RegionId(u32::try_from(at).ok()?), local);
             }
@@ -133,46 +121,23 @@ impl Keys {
         None
     }
 
-    /// A deregistration was answered. False where none was under way. One that failed is tried again
-    /// at the end.
+    /// A deregistration was answered. False where none was under way.
     pub(crate) fn released(&mut self, region: RegionId, success: bool) -> bool {
-        let again = !success && self.failures < DEREGISTRATION_FAILURES_MAX;
-        let to = if again { Local::Registered } else { Local::Absent };
-        let changed = self.change(region, Local::Releasing, to);
-        if changed {
-            self.releasing -= 1;
-            self.registered += usize::from(again);
-            self.failures += u8::from(again);
-            self.lost += usize::from(!success && !again);
-            self.released_before = self.released_before.min(index(region));
+        let changed = self.change(region, Local::Releasing, Local::Absent);
+        if changed && self.ledger.release_ended(region, success) == Released::Again {
+            self.change(region, Local::Absent, Local::Registered);
         }
         changed
     }
 
-    /// Registrations and deregistrations that the transport has not answered.
-    pub(crate) const fn unanswered(&self) -> usize {
-        self.registering + self.releasing
-    }
-
-    pub(crate) const fn registering(&self) -> usize {
-        self.registering
-    }
-
-    /// Regions that are registered, or may be.
-    pub(crate) const fn left(&self) -> usize {
-        self.registering + self.registered + self.releasing + self.lost
-    }
-
-    /// Whether nothing is registered, and no answer is due.
-    pub(crate) const fn all_released(&self) -> bool {
-        self.registering + self.registered + self.releasing == 0
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     fn release(&mut self, region: RegionId, from: Local) -> Option<RegionId> {
         let changed = self.change(region, from, Local::Releasing);
         if changed {
-            self.registered -= 1;
-            self.releasing += 1;
+            self.ledger.release_began();
         }
         changed.then_some(region)
     }
@@ -186,10 +151,6 @@ impl Keys {
             _ => false,
         }
     }
-}
-
-fn index(region: RegionId) -> usize {
-    usize::try_from(region.0).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -227,29 +188,14 @@ mod tests {
         keys.register(RegionId(1));
         assert!(keys.registered(RegionId(1), false));
         keys.give_up(RegionId(2));
-        assert_eq!(keys.left(), 2);
+        assert_eq!(keys.ledger().left(), 2);
         assert_eq!(keys.release_next(), Some(RegionId(0)));
         assert_eq!(keys.release_next(), Some(RegionId(2)));
         assert_eq!(keys.release_next(), None);
-        assert_eq!(keys.unanswered(), 2);
+        assert_eq!(keys.ledger().unanswered(), 2);
         assert!(keys.released(RegionId(0), true));
         assert!(!keys.released(RegionId(0), true));
         assert!(keys.released(RegionId(2), true));
-        assert!(keys.all_released());
-    }
-
-    #[test]
-    fn a_failed_deregistration_is_tried_again_a_few_times() {
-        let (_, mut keys) = table(false);
-        keys.register(RegionId(1));
-        keys.registered(RegionId(1), true);
-        for _ in 0..DEREGISTRATION_FAILURES_MAX {
-            assert_eq!(keys.release_next(), Some(RegionId(1)));
-            assert!(keys.released(RegionId(1), false));
-            assert!(!keys.all_released());
-        }
-        assert_eq!(keys.release_next(), Some(RegionId(1)));
-        assert!(keys.released(RegionId(1), false));
-        assert_eq!((keys.all_released(), keys.left()), (true, 1));
+        assert!(keys.ledger().all_released());
     }
 }

@@ -5,6 +5,7 @@ mod block;
 mod chunk;
 mod grants;
 mod keys;
+mod ledger;
 mod queue;
 mod writes;
 
@@ -12,5 +13,6 @@ pub(crate) use block::Blocks;
 pub use chunk::ChunkSize;
 pub(crate) use grants::{Grants, Wanted};
 pub(crate) use keys::{Keys, Local, Remote};
+pub(crate) use ledger::Ledger;
 pub(crate) use queue::{Queue, Run, Scan, Work};
 pub(crate) use writes::Writes;

@@ -76,7 +76,7 @@ impl Source {
     pub(super) fn blocks_done(&mut self) {
         let Phase::Blocks { answered: true, pin_next, .. } = self.phase else { return };
         let all_ordered = usize::try_from(pin_next).is_ok_and(|next| next >= self.blocks.count());
-        if self.pin_all && !(all_ordered && self.keys.registering() == 0) {
+        if self.pin_all && !(all_ordered && self.keys.ledger().registering() == 0) {
             return;
         }
         self.phase = Phase::Round { finishing: false };

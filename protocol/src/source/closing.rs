@@ -1,13 +1,12 @@
-//! The end at the source: ERROR where the peer has to be told, disconnection, release.
+//! The end at the source.
 
 use super::state::{Handover, Phase};
-use super::{Source, SourceEvent, encode};
-use crate::connection::{Close, CloseStep, Closed};
-use crate::control::{SendPurpose, Sends};
+use super::{Source, SourceEvent};
+use crate::connection::{Close, CloseOrder, Closed};
+use crate::control::Sends;
 use crate::error::{Error, Misuse};
 use crate::ram::Writes;
 use crate::transport::Operation;
-use crate::wire::Message;
 
 impl Source {
     /// Ends the migration for this reason, or adds it to the end that is under way.
@@ -28,66 +27,44 @@ impl Source {
         &mut self,
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
-        match self.close_step() {
-            Some(CloseStep::SendError) if self.sends.has_room() => {
-                let length = encode(&Message::Error, buffer)?;
-                self.sends.issued(SendPurpose::Error);
-                self.go_to(CloseStep::ErrorOnItsWay);
-                Ok(Some(Operation::Send { length }))
+        let Phase::Closing(close) = &mut self.phase else { return Ok(None) };
+        Ok(match close.operation(&mut self.sends, self.keys.ledger(), buffer)? {
+            CloseOrder::Issue(operation) => Some(operation),
+            CloseOrder::Release => {
+                self.keys.release_next().map(|region| Operation::DeregisterMemory { region })
             }
-            Some(CloseStep::Disconnect) => {
-                self.go_to(CloseStep::Disconnecting);
-                Ok(Some(Operation::Disconnect))
-            }
-            Some(CloseStep::Release) if self.keys.registering() == 0 => {
-                let region = self.keys.release_next();
-                Ok(region.map(|region| Operation::DeregisterMemory { region }))
-            }
-            _ => Ok(None),
-        }
+            CloseOrder::Wait => None,
+        })
     }
 
     pub(super) fn error_has_left(&mut self) {
-        if self.close_step() == Some(CloseStep::ErrorOnItsWay) {
-            self.go_to(CloseStep::Disconnect);
+        if let Phase::Closing(close) = &mut self.phase {
+            close.error_has_left();
         }
     }
 
     pub(super) fn take_disconnected(&mut self) -> Result<(), Error> {
-        if self.close_step() != Some(CloseStep::Disconnecting) {
+        let Phase::Closing(close) = &mut self.phase else {
             return Err(Misuse::UnexpectedCompletion.into());
-        }
+        };
+        close.disconnected()?;
         self.sends = Sends::new();
         self.writes = Writes::new(self.config.signal_interval, self.config.writes_in_flight_max);
-        self.go_to(CloseStep::Release);
         Ok(())
     }
 
     /// Reports the end once nothing is left to do.
-    //= spec/text/02-connection.md#closing
-    //# [CON-33] A side MUST release everything that it has registered before it reports the end.
     pub(super) fn settle(&mut self) {
-        let handover = self.handover;
+        let scanning = self.queue.scanning();
         let Phase::Closing(close) = &mut self.phase else { return };
-        let released = close.step == CloseStep::Release
-            && self.queue.scanning() == 0
-            && self.keys.all_released();
-        let given_up = close.step == CloseStep::Done && !self.end_reported;
-        if !(released || given_up) {
+        if !close.ends(self.keys.ledger(), scanning) {
             return;
         }
-        close.step = CloseStep::Done;
-        self.end_reported = true;
         // The stream had arrived whole before the connection went: that is how it is meant to end.
-        let arrived = handover == Handover::Given && close.is_loss_of_connection();
+        let arrived = self.handover == Handover::Given && close.is_loss_of_connection();
         let result = if arrived { Ok(()) } else { close.result.clone() };
-        let closed = Closed { result, guest: self.guest_owner(), regions_left: self.keys.left() };
+        let regions_left = self.keys.ledger().left();
+        let closed = Closed { result, guest: self.guest_owner(), regions_left };
         self.events.push_back(SourceEvent::Closed(closed));
-    }
-
-    fn go_to(&mut self, step: CloseStep) {
-        if let Phase::Closing(close) = &mut self.phase {
-            close.step = step;
-        }
     }
 }

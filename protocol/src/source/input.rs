@@ -47,7 +47,7 @@ impl Source {
     }
 
     pub(super) fn take_completion(&mut self, completion: Completion<'_>) -> Result<(), Error> {
-        if self.end_reported {
+        if self.close_step() == Some(CloseStep::Done) {
             // What a transport answers after that changes nothing any more.
             return Ok(());
         }

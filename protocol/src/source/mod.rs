@@ -56,8 +56,6 @@ pub struct Source {
     writes: Writes,
     pin_all: bool,
     events: VecDeque<SourceEvent>,
-    /// [`SourceEvent::Closed`] is among the events, or was.
-    end_reported: bool,
     deadlines: Deadlines,
 }
 
@@ -88,7 +86,6 @@ impl Source {
             writes,
             pin_all: false,
             events: VecDeque::new(),
-            end_reported: false,
             deadlines: Deadlines::default(),
         })
     }

@@ -100,7 +100,9 @@ impl Source {
             TimeoutReason::Command => false,
             TimeoutReason::Send => open && !self.sends.is_empty(),
             TimeoutReason::Write => open && !self.writes.is_idle(),
-            TimeoutReason::Registration => (open || releasing) && self.keys.unanswered() > 0,
+            TimeoutReason::Registration => {
+                (open || releasing) && self.keys.ledger().unanswered() > 0
+            }
             TimeoutReason::Memory => (open || releasing) && self.queue.scanning() > 0,
             TimeoutReason::Farewell => matches!(self.phase, Phase::Farewell),
             TimeoutReason::ErrorSent => {

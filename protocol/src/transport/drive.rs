@@ -75,6 +75,12 @@ pub trait Owner<M, T> {
     fn attend(&mut self, machine: &mut M, transport: &mut T);
 }
 
+impl<M, T, F: FnMut(&mut M, &mut T)> Owner<M, T> for F {
+    fn attend(&mut self, machine: &mut M, transport: &mut T) {
+        self(machine, transport);
+    }
+}
+
 /// Does everything that can be done without waiting: issues operations, lets the owner attend,
 /// takes inputs, fires deadlines that have come.
 pub fn turn<M, T, O>(machine: &mut M, transport: &mut T, owner: &mut O)

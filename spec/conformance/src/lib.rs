@@ -5,6 +5,22 @@
 
 pub mod capture;
 pub mod codec;
+pub mod dialogue;
+pub mod guest_memory;
 pub mod inspect;
 pub mod migrate;
+pub mod observed;
+pub mod page;
+pub mod rdma_address;
+pub mod receive;
+pub mod recording;
+pub mod send;
 pub mod size;
+pub mod transfer;
+#[cfg(feature = "verbs")]
+pub mod verbs_host;
+
+/// The example of the project's README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

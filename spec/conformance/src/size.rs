@@ -27,11 +27,14 @@ pub enum ParseSizeError {
 impl FromStr for Size {
     type Err = ParseSizeError;
 
-    /// Reads `4096`, `256M`, `256MiB`: units are powers of 1024.
+    /// Reads `4096`, `256M`, `256MiB`, `256 MiB`: units are powers of 1024.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
-        let shift = match unit {
+        if number.is_empty() {
+            return Err(ParseSizeError::Number);
+        }
+        let shift = match unit.trim_start() {
             "" | "B" => 0,
             "K" | "KiB" => 10,
             "M" | "MiB" => 20,
@@ -39,9 +42,6 @@ impl FromStr for Size {
             "T" | "TiB" => 40,
             _ => return Err(ParseSizeError::Unit(unit.to_owned())),
         };
-        if number.is_empty() {
-            return Err(ParseSizeError::Number);
-        }
         let number: u64 = number.parse().map_err(|_| ParseSizeError::TooMany)?;
         number.checked_mul(1 << shift).map(Self).ok_or(ParseSizeError::TooMany)
     }
@@ -100,10 +100,10 @@ mod tests {
         assert_eq!(read("4096"), Ok(4096));
         assert_eq!(read("256M"), Ok(256 << 20));
         assert_eq!(read("256MiB"), Ok(256 << 20));
-        assert_eq!(read("16TiB"), Ok(16 << 40));
+        assert_eq!(read("16 TiB"), Ok(16 << 40));
         assert_eq!(read("MiB"), Err(ParseSizeError::Number));
         assert_eq!(read("3MB"), Err(ParseSizeError::Unit("MB".to_owned())));
-        assert_eq!(read("-1"), Err(ParseSizeError::Unit("-1".to_owned())));
+        assert_eq!(read("-1"), Err(ParseSizeError::Number));
         assert_eq!(read("99999999999999999999"), Err(ParseSizeError::TooMany));
         assert_eq!(read("17179869184GiB"), Err(ParseSizeError::TooMany));
     }

@@ -109,7 +109,7 @@ impl Fabric {
         }
         let endpoint = self.endpoints.of_mut(side);
         endpoint.connection = ConnectionState::Accepting;
-        endpoint.queue_pair.state = State::Ready;
+        endpoint.queue_pair.connect();
         match self.striker.pass(Site::ConnectReply) {
             Some(Effect::Unanswered) => return,
             Some(Effect::VersionZero) => clear_version(&mut private_data),
@@ -272,7 +272,7 @@ impl Fabric {
     fn replied(&mut self, side: Side, data: &[u8; PRIVATE_DATA_BYTES]) {
         let endpoint = self.endpoints.of_mut(side);
         endpoint.connection = ConnectionState::Connected;
-        endpoint.queue_pair.state = State::Ready;
+        endpoint.queue_pair.connect();
         self.report(side, Report::Established(padded(data, REPLY_AREA_BYTES)));
         self.send_management(side, Management::ReadyToUse, 0);
         if self.striker.pass(Site::Established) == Some(Effect::DropConnection) {

@@ -1,9 +1,11 @@
 //! Faults by name: what strikes, where, and at which operation.
 
+mod kind;
 mod plan;
 mod table;
 
+pub(crate) use kind::{Corruption, Effect, Site};
+pub use kind::{FaultKind, Recovery};
 pub(crate) use plan::Striker;
 pub use plan::{Fault, FaultPlan, ParseFaultError};
-pub(crate) use table::{Corruption, Effect, Site};
-pub use table::{FAULTS, FaultKind, Recovery};
+pub use table::FAULTS;

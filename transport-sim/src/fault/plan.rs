@@ -8,7 +8,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::table::{Effect, FAULTS, FaultKind, Site};
+use super::kind::{Effect, FaultKind, Site};
+use super::table::FAULTS;
 
 /// A fault and the number of the operation at which it strikes, once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

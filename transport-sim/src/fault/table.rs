@@ -4,118 +4,9 @@ use core::time::Duration;
 
 use rdma_migration_protocol::transport::TransportError;
 
+use super::kind::{Corruption, Effect, FaultKind, Recovery, Site};
 use crate::queue_pair::Fate;
 use crate::side::Side;
-
-/// Where a fault strikes. Each site counts what passes it, from 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) enum Site {
-    /// Connect requests of the source.
-    ConnectRequest,
-    /// Replies of the destination to them.
-    ConnectReply,
-    /// Connections, at the instant at which the source knows of them.
-    Established,
-    /// Sends that a side posts.
-    Send(Side),
-    /// Writes that the source posts.
-    Write,
-    /// Sends and writes of both sides, as they leave.
-    Departure,
-    /// Acknowledgements for a side.
-    Acknowledgement(Side),
-    /// The last send of the stream, as it leaves.
-    LastSend,
-    /// The acknowledgement of the last send of the stream.
-    LastSendAcknowledgement,
-    /// Registrations of a side.
-    Registration(Side),
-    /// Deregistrations of a side.
-    Deregistration(Side),
-    /// Scans of the source.
-    Scan,
-    /// Fills of the destination.
-    Zero,
-    /// All operations that a side's machine issues.
-    Operation(Side),
-}
-
-/// How a message is spoilt by the program that sends it. (A link cannot do this unseen: every
-/// packet carries a checksum.)
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Corruption {
-    /// The kind is one that does not exist.
-    Kind,
-    /// The length in the header is one more than what follows.
-    Length,
-    /// The second half is missing.
-    Truncated,
-}
-
-/// What a fault does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Effect {
-    /// The address cannot be resolved.
-    Unreachable,
-    /// Nobody listens, or the port is closed.
-    Refused,
-    /// The message of connection management is never answered.
-    Unanswered,
-    /// The version in the private data becomes zero.
-    VersionZero,
-    /// The connection breaks: both sides learn it at once.
-    DropConnection,
-    /// The request has another fate.
-    Fate(Fate),
-    /// The message is spoilt.
-    Corrupt(Corruption),
-    /// The side's program sends ERROR that its machine did not order.
-    InjectError,
-    /// From here on the peer's program sees nothing of what the side sends.
-    Silence,
-    /// This transmission, or this acknowledgement, is lost.
-    Lose,
-    /// This transmission arrives twice.
-    Duplicate,
-    /// The link is cut both ways, for ever or for a while.
-    CutLink(Option<Duration>),
-    /// The link is cut for ever for what a side sends.
-    CutLinkFrom(Side),
-    /// The side's adapter fails.
-    DeviceFatal,
-    /// Work on memory fails.
-    Fail(TransportError),
-    /// Work on memory takes that much longer.
-    Slow(Duration),
-    /// Nothing in the fabric: the side's owner asks for it and acts.
-    AskedByOwner,
-}
-
-/// Whether a migration survives a fault.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Recovery {
-    /// Yes: it costs time only.
-    Recovered,
-    /// It depends on the moment.
-    Either,
-    /// No: the migration ends with an error.
-    Fails,
-}
-
-/// A fault that can be asked for by name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FaultKind {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does, in one sentence.
-    pub description: &'static str,
-    /// Whether a migration survives it.
-    pub recovery: Recovery,
-    /// The number of the operation at which it strikes where none is given, from 1.
-    pub default_at: u64,
-    pub(crate) site: Site,
-    pub(crate) effect: Effect,
-}
 
 const fn fails(
     name: &'static str,
@@ -437,19 +328,19 @@ pub const FAULTS: &[FaultKind] = &[
         Effect::Slow(TEN_MINUTES),
         "The destination's N-th registration takes longer than any side waits.",
     ),
-    either(
+    recovered(
         "source-deregistration-failed",
         Site::Deregistration(SOURCE),
         1,
         Effect::Fail(TransportError::Os(EIO)),
-        "The source's N-th deregistration fails; the region stays registered.",
+        "The source's N-th deregistration fails once; the region stays registered until the next try.",
     ),
-    either(
+    recovered(
         "destination-deregistration-failed",
         Site::Deregistration(DESTINATION),
         1,
         Effect::Fail(TransportError::Os(EIO)),
-        "The destination's N-th deregistration fails; the region stays registered.",
+        "The destination's N-th deregistration fails once; the region stays registered until the next try.",
     ),
     fails(
         "scan-failed",

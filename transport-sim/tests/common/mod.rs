@@ -79,7 +79,7 @@ pub(crate) fn memory_is_equal(pair: &mut PlainPair) -> bool {
 pub(crate) fn assert_success(pair: &mut PlainPair) {
     let ended = closed(pair);
     assert_eq!((&ended.source.result, &ended.destination.result), (&Ok(()), &Ok(())));
-    assert!(pair.destination_owner.released);
+    assert!(pair.destination_owner.released_at.is_some());
     assert!(memory_is_equal(pair));
     let findings = pair.findings(Sides { source: true, destination: true });
     assert_eq!(findings, [""; 0]);

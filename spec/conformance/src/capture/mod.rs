@@ -1,6 +1,6 @@
 //! From a capture file to what happened on each RDMA connection in it.
 //!
-//! [`file`] yields packets of pcap and pcapng; [`datagram`] finds the RoCEv2 datagram in a packet;
+//! [`mod@file`] yields packets of pcap and pcapng; [`datagram`] finds the RoCEv2 datagram in a packet;
 //! [`infiniband`] and [`connection_manager`] read its headers; [`connections`] sorts packets into
 //! connections, puts each side's requests back in order ([`sequence`]) and messages back together
 //! ([`assembly`]), and yields what happened ([`event`]). Nothing here knows the migration protocol.

@@ -1,26 +1,30 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, StdoutLock, Write};
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 
 use super::Ending;
-use rdma_migration_conformance::inspect::{Format, Options, Outcome, inspect};
+use rdma_migration_conformance::inspect::{Format, Options, Outcome, inspect, printable};
+use rdma_migration_conformance::recording::{Inspection, Limits, Recording};
 
-/// Show the migrations in a network capture, message by message.
+/// Show the migrations in a network capture, message by message, or what is in a recording.
 ///
 /// Reads pcap and pcapng files with RoCEv2 over Ethernet. Every control message and RDMA WRITE
 /// makes one line, every departure from the protocol another. Retransmitted packets are shown, and
-/// neither counted nor judged.
+/// neither counted nor judged. Of a folder that `receive` has made, every file is read and checked.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Exit status: 0 when the capture was read and shows no deviation from \
-    the protocol, 1 when it shows some, 2 when it could not be read, or not to its end."
+    the protocol, or the recording is complete; 1 when it shows some, or the recording is of a \
+    migration that did not come to its end; 2 when it could not be read, or not to its end, or is \
+    damaged."
 )]
 pub(super) struct Arguments {
-    /// The capture; `-` reads standard input.
+    /// The capture, or the folder of a recording; `-` reads a capture from standard input.
     file: PathBuf,
 
     /// How to write the report.
@@ -65,6 +69,9 @@ fn chunk_bytes(text: &str) -> Result<NonZeroU64, String> {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Ending {
     let name = arguments.file.display();
+    if arguments.file.is_dir() {
+        return show_recording(&arguments.file, arguments.format);
+    }
     let input: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
@@ -111,6 +118,27 @@ fn ending(name: &str, format: Format, outcome: &Outcome) -> Ending {
         ));
     }
     if outcome.deviations > 0 { Ending::Failed } else { Ending::Fine }
+}
+
+fn show_recording(folder: &Path, format: OutputFormat) -> Ending {
+    let inspection = Recording::open(folder, &Limits::default())
+        .and_then(|recording| Inspection::of(&recording, |_| ControlFlow::Continue(())));
+    let inspection = match inspection {
+        Ok(inspection) => inspection,
+        Err(error) => return bad_input(&printable(&error.to_string())),
+    };
+    let output = writer(io::stdout().lock(), false);
+    let written = match format {
+        OutputFormat::Text => inspection.write_text(output),
+        OutputFormat::Json => inspection.write_json(output),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            bad_input(&format!("cannot write the report: {error}"))
+        }
+        _ if inspection.complete => Ending::Fine,
+        _ => Ending::Failed,
+    }
 }
 
 fn bad_input(message: &str) -> Ending {

@@ -2,6 +2,14 @@
 
 mod inspect;
 mod migrate;
+#[cfg(feature = "verbs")]
+mod receive;
+#[cfg(feature = "verbs")]
+mod send;
+#[cfg(feature = "verbs")]
+mod verbs;
+#[cfg(not(feature = "verbs"))]
+mod without_verbs;
 
 use std::process::ExitCode;
 
@@ -19,6 +27,14 @@ struct CommandLine {
 enum Command {
     Inspect(inspect::Arguments),
     Migrate(Box<migrate::Arguments>),
+    #[cfg(feature = "verbs")]
+    Receive(Box<receive::Arguments>),
+    #[cfg(not(feature = "verbs"))]
+    Receive(without_verbs::Arguments),
+    #[cfg(feature = "verbs")]
+    Send(Box<send::Arguments>),
+    #[cfg(not(feature = "verbs"))]
+    Send(without_verbs::Arguments),
 }
 
 /// How a command ended, as its exit code.
@@ -50,6 +66,14 @@ pub(crate) fn run() -> ExitCode {
     let ending = match CommandLine::parse().command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        #[cfg(feature = "verbs")]
+        Command::Receive(arguments) => receive::run(&arguments),
+        #[cfg(not(feature = "verbs"))]
+        Command::Receive(arguments) => without_verbs::run("receive", &arguments),
+        #[cfg(feature = "verbs")]
+        Command::Send(arguments) => send::run(&arguments),
+        #[cfg(not(feature = "verbs"))]
+        Command::Send(arguments) => without_verbs::run("send", &arguments),
     };
     ending.into()
 }

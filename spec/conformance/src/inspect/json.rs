@@ -48,9 +48,10 @@ enum Event {
     },
 }
 
+/// A command of a control message, as it is written in JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum JsonCommand {
+pub(crate) enum JsonCommand {
     RamBlock {
         block: usize,
         name: Option<String>,
@@ -81,7 +82,7 @@ enum JsonCommand {
 }
 
 /// An address, which many readers of JSON could not hold as a number.
-struct Hexadecimal(u64);
+pub(crate) struct Hexadecimal(pub(crate) u64);
 
 impl Serialize for Hexadecimal {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -140,32 +141,39 @@ fn event(body: &Body) -> Option<Event> {
 }
 
 fn command((index, described): (usize, &DescribedCommand)) -> JsonCommand {
-    match described.command {
-        Command::RamBlock(block) => JsonCommand::RamBlock {
-            block: index,
-            name: described.name.clone(),
-            remote_address: Hexadecimal(block.remote_address),
-            offset: block.offset,
-            length: block.length,
-            rkey: block.rkey,
-        },
-        Command::Compress(run) => JsonCommand::Compress {
-            value: run.value,
-            block: run.block,
-            offset: run.offset,
-            length: run.length,
-        },
-        Command::RegisterRequest(request) => JsonCommand::RegisterRequest {
-            block: request.block,
-            address: Hexadecimal(request.address),
-            chunks: request.chunks,
-        },
-        Command::RegisterResult(result) => JsonCommand::RegisterResult {
-            rkey: result.rkey,
-            host_address: Hexadecimal(result.host_address),
-        },
-        Command::UnregisterRequest(request) => {
-            JsonCommand::UnregisterRequest { block: request.block, chunk: request.chunk }
+    JsonCommand::new(index, &described.command, described.name.clone())
+}
+
+impl JsonCommand {
+    /// The command that stands at this place in its message, about the block of this name.
+    pub(crate) fn new(index: usize, command: &Command, name: Option<String>) -> Self {
+        match command {
+            Command::RamBlock(block) => Self::RamBlock {
+                block: index,
+                name,
+                remote_address: Hexadecimal(block.remote_address),
+                offset: block.offset,
+                length: block.length,
+                rkey: block.rkey,
+            },
+            Command::Compress(run) => Self::Compress {
+                value: run.value,
+                block: run.block,
+                offset: run.offset,
+                length: run.length,
+            },
+            Command::RegisterRequest(request) => Self::RegisterRequest {
+                block: request.block,
+                address: Hexadecimal(request.address),
+                chunks: request.chunks,
+            },
+            Command::RegisterResult(result) => Self::RegisterResult {
+                rkey: result.rkey,
+                host_address: Hexadecimal(result.host_address),
+            },
+            Command::UnregisterRequest(request) => {
+                Self::UnregisterRequest { block: request.block, chunk: request.chunk }
+            }
         }
     }
 }

@@ -25,9 +25,11 @@ use crate::capture::file::{CaptureError, Record, read_packets};
 use crate::capture::{End, Stamp};
 use conversation::{Conversation, Opening};
 use entry::Entry;
+pub(crate) use json::{Hexadecimal, JsonCommand};
 use palette::Palette;
 use summary::count;
 use text::TextReport;
+pub use text_from_peer::printable;
 
 /// Chunk size of the deployed protocol.
 pub const CHUNK_BYTES_DEFAULT: NonZeroU64 = NonZeroU64::new(1 << 20).unwrap();

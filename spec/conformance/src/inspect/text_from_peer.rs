@@ -1,6 +1,6 @@
 /// Text that a peer has sent, made fit for a terminal: control characters are escaped, so that no
 /// name can move the cursor or change a colour.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
             let harmless = !character.is_control() && character != '\u{fffd}';

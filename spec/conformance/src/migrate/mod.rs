@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rdma_migration_protocol::address::BlockIndex;
-use rdma_migration_protocol::connection::{Closed, PinAllOffer};
+use rdma_migration_protocol::connection::{Closed, GuestOwner, PinAllOffer};
 use rdma_migration_protocol::deadline::Timeouts;
 use rdma_migration_protocol::destination::{Destination, DestinationConfig};
 use rdma_migration_protocol::error::{Error, Misuse};
@@ -141,7 +141,7 @@ fn report<P: Progress>(
         |closed: &Option<Closed>| matches!(closed, Some(Closed { result: Ok(()), .. }));
     let orderly =
         Sides { source: ended_well(&source.closed), destination: ended_well(&destination.closed) };
-    let findings = pair.findings(orderly);
+    let mut findings = pair.findings(orderly);
     let blocks = digests(blocks, &mut pair.fabric);
     let stream = Digests {
         source: sha256(pair.source_owner.stream()),
@@ -156,6 +156,12 @@ fn report<P: Progress>(
     let left = |closed: &Option<Closed>| closed.as_ref().map_or(0, |closed| closed.regions_left);
     let port = pair.fabric.port(Side::Source);
     let statistics = port.statistics().clone();
+    // Undecided is a source only while its last message is on its way.
+    let sent_whole =
+        usize::try_from(statistics.stream_bytes) == Ok(pair.source_owner.stream().len());
+    if pair.source.guest_owner() == GuestOwner::Undecided && !sent_whole {
+        findings.push("the source is undecided before it has sent the last message".to_owned());
+    }
     let pinning = |side| {
         let pinned = pair.fabric.pinned(side);
         let registered_bytes_peak = pinned.bytes_peak;

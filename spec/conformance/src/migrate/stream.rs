@@ -115,13 +115,13 @@ pub fn device_state(state: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::migrate::guest;
-    use rdma_migration_protocol::stream::{end, setup};
+    use rdma_migration_protocol::stream::{end, setup::ram_blocks};
 
     #[test]
     fn the_list_of_ram_blocks_is_found_where_the_setup_ends() {
         let blocks = guest::blocks(32 << 20);
-        let stream = super::setup(&blocks);
-        let found = setup::ram_blocks(&stream).unwrap();
+        let stream = setup(&blocks);
+        let found = ram_blocks(&stream).unwrap();
         let found: Vec<_> = found.blocks.iter().map(|block| block.length).collect();
         assert_eq!(found, blocks.iter().map(|block| block.length).collect::<Vec<_>>());
     }
