@@ -189,13 +189,6 @@ where
 
     /// The machine is closing: everything it orders goes well. Whatever the reason of the end, memory
     /// is given back once, behind the queue pair, and all of it before the end is reported.
-    //= spec/text/02-connection.md#closing
-    //= type=test
-    //# [CON-32] A side MUST NOT deregister memory before its queue pair is destroyed, unless its peer
-    //# has asked for it.
-    //= spec/text/02-connection.md#closing
-    //= type=test
-    //# [CON-33] A side MUST release everything that it has registered before it reports the end.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Ending {
         let before = self.open.clone();

@@ -8,13 +8,13 @@ use rdma_migration_protocol::error::{Error, Incompatibility};
 use rdma_migration_protocol::limits::{PRIVATE_DATA_BYTES, RECEIVE_BUFFERS};
 use rdma_migration_protocol::source::{Source, SourceConfig, SourceEvent};
 use rdma_migration_protocol::transport::{
-    Completion, ConnectionEvent, FailedOperation, Operation, ReceiveBuffer, RegionId,
+    Completion, ConnectionEvent, FailedOperation, Machine, Operation, ReceiveBuffer, RegionId,
     TransportError,
 };
 use rdma_migration_protocol::wire::{Flags, Kind, Malformed, Message};
 use rdma_migration_transport_sim::{Scripted, ScriptedSource};
 
-use crate::by_hand::{ByHand, Ending, Order};
+use crate::by_hand::{ByHand, Ending, Last, Order};
 use crate::play::{destination_closed, source_closed};
 use crate::{destination_phases, source_phases};
 
@@ -276,6 +276,35 @@ fn nothing_follows_the_end() {
     hand.complete(Completion::Disconnected);
     assert_eq!((hand.events(), hand.all_orders()), (vec![], vec![]));
     assert_eq!(hand.machine.guest_owner(), GuestOwner::Source);
+}
+
+//= spec/text/02-connection.md#closing
+//= type=test
+//# [CON-32] A side MUST NOT deregister memory before its queue pair is destroyed, unless its peer
+//# has asked for it.
+//= spec/text/02-connection.md#closing
+//= type=test
+//# [CON-33] A side MUST release everything that it has registered before it reports the end.
+#[test]
+fn memory_is_given_back_behind_the_queue_pair_and_before_the_end_is_reported() {
+    fn close<M: Machine<Event: Last + core::fmt::Debug>>(mut hand: ByHand<M>) {
+        let region = RegionId(1);
+        assert_eq!(hand.orders(), [Order::Send(Kind::Error)]);
+        hand.complete(Completion::Sent);
+        assert_eq!(hand.orders(), [Order::Do(Operation::Disconnect)]);
+        assert_eq!(hand.orders(), []);
+        hand.complete(Completion::Disconnected);
+        assert_eq!(hand.orders(), [Order::Do(Operation::DeregisterMemory { region })]);
+        assert!(hand.events().is_empty() && !hand.machine.is_closed());
+        hand.complete(Completion::MemoryDeregistered { region });
+        assert_eq!(hand.given_up(), failed(Error::Aborted));
+    }
+    let mut hand = source_phases::phase("between rounds");
+    hand.machine.abort().unwrap();
+    close(hand);
+    let mut hand = destination_phases::phase("between rounds");
+    hand.machine.abort().unwrap();
+    close(hand);
 }
 
 #[test]
