@@ -27,14 +27,14 @@ pub enum ParseSizeError {
 impl FromStr for Size {
     type Err = ParseSizeError;
 
-    /// Reads `4096`, `256M`, `256MiB`: units are powers of 1024.
+    /// Reads `4096`, `256M`, `256MiB`, `256 MiB`: units are powers of 1024.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         if number.is_empty() {
             return Err(ParseSizeError::Number);
         }
-        let shift = match unit {
+        let shift = match unit.strip_prefix(' ').unwrap_or(unit) {
             "" | "B" => 0,
             "K" | "KiB" => 10,
             "M" | "MiB" => 20,
@@ -101,6 +101,7 @@ mod tests {
         assert_eq!(read("256M"), Ok(256 << 20));
         assert_eq!(read("256MiB"), Ok(256 << 20));
         assert_eq!(read("16TiB"), Ok(16 << 40));
+        assert_eq!(read("1 GiB"), Ok(1 << 30));
         assert_eq!(read("MiB"), Err(ParseSizeError::Number));
         assert_eq!(read("3MB"), Err(ParseSizeError::Unit("MB".to_owned())));
         assert_eq!(read("-1"), Err(ParseSizeError::Number));
