@@ -4,7 +4,8 @@
 //! cargo run -p rdma-migration-transport-verbs --example epoll -- ADDRESS
 //! ```
 //!
-//! ADDRESS is an address of this host by which an RDMA device can be reached.
+//! ADDRESS is an address of this host by which an RDMA device can be reached. With `RUST_LOG=debug`
+//! in the environment it says what the connection manager does, with `trace` each operation.
 
 #[path = "../tests/support/owners.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
@@ -20,8 +21,10 @@ use rdma_migration_protocol::destination::{Destination, DestinationConfig};
 use rdma_migration_protocol::source::{Source, SourceConfig};
 use rdma_migration_protocol::transport::{Machine, Owner, Transport, turn};
 use rdma_migration_transport_verbs::{VerbsConfig, VerbsTransport};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
     let address = std::env::args().nth(1).ok_or("usage: epoll ADDRESS")?;
     let blocks = [16 << 20, 4096];
     let (there, here) = (full_guest(&blocks), empty_guest(&blocks));

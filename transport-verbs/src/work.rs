@@ -1,6 +1,6 @@
 //! Carrying out operations on the queue pair and on memory, and reporting their answers.
 
-use rdma_migration_protocol::address::{BlockIndex, BlockOffset};
+use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress};
 use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::transport::{
     Access, FailedOperation, ReceiveBuffer, RegionId, TransportError, WriteRam,
@@ -86,12 +86,17 @@ impl VerbsTransport {
             self.fail(FailedOperation::WriteRam, NO_CONNECTION);
             return;
         };
-        let piece_bytes = usize::try_from(limit.clamp(1, REQUEST_BYTES_MAX)).unwrap_or(usize::MAX);
-        if !queue_pair.has_room(range.length().div_ceil(piece_bytes)) {
+        let piece_bytes = limit.clamp(1, REQUEST_BYTES_MAX);
+        let Some(mut requests) = requests(write, range, lkey, piece_bytes) else {
+            self.fail(FailedOperation::WriteRam, TransportError::RemoteAccess);
+            return;
+        };
+        let count = write.length.div_ceil(u64::from(piece_bytes));
+        if !usize::try_from(count).is_ok_and(|count| queue_pair.has_room(count)) {
             self.fail(FailedOperation::WriteRam, TransportError::QueueFull);
             return;
         }
-        if let Err(error) = post_write(queue_pair, write, range, lkey, piece_bytes) {
+        if let Err(error) = requests.try_for_each(|request| queue_pair.post_write(&request)) {
             self.fail_post(FailedOperation::WriteRam, error);
         }
     }
@@ -265,27 +270,29 @@ fn queue_pair(endpoint: &mut Option<Endpoint>) -> Option<&mut QueuePair> {
     endpoint.as_mut()?.queue_pair.as_mut()
 }
 
-/// Posts a write, as several requests where it is longer than one may be. Only the last is signaled.
-fn post_write(
-    queue_pair: &mut QueuePair,
+/// The requests for a write: several, where it is longer than one may be, of which only the last is
+/// signaled. `None` where it would pass the end of the peer's memory.
+fn requests(
     write: &WriteRam,
     range: RamRange,
     lkey: u32,
-    piece_bytes: usize,
-) -> Result<(), VerbsError> {
-    let overflow = || failed_call("RDMA WRITE past the end of memory", libc::EOVERFLOW);
-    let mut done = 0_u64;
-    for piece in range.pieces(piece_bytes) {
-        let bytes = u64::try_from(piece.length()).map_err(|_| overflow())?;
-        let local = Registered { address: piece.address(), lkey };
-        let length = u32::try_from(bytes).map_err(|_| overflow())?;
-        let remote_address = write.remote_address.checked_add(done).ok_or_else(overflow)?;
-        done += bytes;
-        let signaled = write.signaled && done == write.length;
-        let rkey = write.rkey;
-        queue_pair.post_write(&Write { local, length, remote_address, rkey, signaled })?;
-    }
-    Ok(())
+    piece_bytes: u32,
+) -> Option<impl Iterator<Item = Write>> {
+    write.remote_address.checked_add(write.length)?;
+    let WriteRam { length, rkey, signaled, .. } = *write;
+    let (local, remote) = (range.address(), write.remote_address.get());
+    let starts = (0..length).step_by(usize::try_from(piece_bytes).ok()?);
+    Some(starts.map(move |start| {
+        // At most `piece_bytes`, so it always fits.
+        let piece = u32::try_from(length - start).unwrap_or(u32::MAX).min(piece_bytes);
+        Write {
+            local: Registered { address: local + start, lkey },
+            length: piece,
+            remote_address: HostAddress::new(remote + start),
+            rkey,
+            signaled: signaled && start + u64::from(piece) == length,
+        }
+    }))
 }
 
 /// What a completion means for the machine; an unsignaled write that succeeds means nothing.
@@ -325,6 +332,9 @@ fn report_of(
 mod tests {
     use super::*;
     use crate::error::WorkStatus;
+    use crate::guest_ram::{GuestRam, RamBlocks};
+    use rdma_migration_protocol::address::Rkey;
+    use std::sync::Arc;
 
     fn completion(status: u32) -> WorkCompletion {
         WorkCompletion { request: 0, status: WorkStatus(status), bytes: 16, vendor_error: 0 }
@@ -353,5 +363,38 @@ mod tests {
         let report = report_of(Answered::Receive(buffer), &completion(1), &mut control);
         assert!(matches!(report, Some(Report::Failed(_, TransportError::LocalLength))));
         assert!(control.message(buffer).is_empty());
+    }
+
+    #[test]
+    fn a_write_longer_than_one_request_becomes_several_and_the_last_is_signaled() {
+        let mut blocks = RamBlocks::default();
+        let block = blocks.attach_ram(Arc::new(GuestRam::anonymous(8192).unwrap()));
+        let (offset, length) = (BlockOffset::new(100), 2500);
+        let range = blocks.range(block, offset, length).unwrap();
+        let first = blocks.host_address(block).unwrap().get() + 100;
+        let remote_address = HostAddress::new(0x7000_0000);
+        let (region, rkey, signaled) = (RegionId(0), Rkey::new(7), true);
+        let write = WriteRam { region, block, offset, length, remote_address, rkey, signaled };
+        let shape = |write: &WriteRam, bytes| {
+            let requests = requests(write, range, 9, bytes)?;
+            let shape = |request: &Write| {
+                assert_eq!((request.rkey, request.local.lkey), (rkey, 9));
+                let local = request.local.address - first;
+                (local, request.length, request.remote_address.get(), request.signaled)
+            };
+            Some(requests.map(|request| shape(&request)).collect::<Vec<_>>())
+        };
+        assert_eq!(shape(&write, 2500), Some(vec![(0, 2500, 0x7000_0000, true)]));
+        let three = |last| {
+            Some(vec![
+                (0, 1000, 0x7000_0000, false),
+                (1000, 1000, 0x7000_03e8, false),
+                (2000, 500, 0x7000_07d0, last),
+            ])
+        };
+        assert_eq!(shape(&write, 1000), three(true));
+        assert_eq!(shape(&WriteRam { signaled: false, ..write }, 1000), three(false));
+        let remote_address = HostAddress::new(u64::MAX - 1000);
+        assert_eq!(shape(&WriteRam { remote_address, ..write }, 1000), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -296,4 +297,89 @@ fn the_device_can_be_chosen_by_name() {
     let VerbsError::UnknownDevice { wanted, present } = error else { panic!("{error}") };
     assert_eq!(wanted, "rxe99");
     assert!(present.contains(&device));
+}
+
+/// The name of a second device, to which the address under test does not belong.
+fn other_device() -> VerbsConfig {
+    let name = std::env::var("RDMA_MIGRATION_LAB_OTHER_DEVICE");
+    let device = Some(name.expect("RDMA_MIGRATION_LAB_OTHER_DEVICE has to name a second device"));
+    VerbsConfig { device, ..VerbsConfig::default() }
+}
+
+#[test]
+#[ignore = "needs two RDMA devices: run it in the lab, `transport-verbs/lab/run verbs-tests`"]
+fn a_destination_takes_sources_by_the_device_of_its_choice_only() {
+    let transport = VerbsTransport::listen("0.0.0.0", 0, other_device()).unwrap();
+    let port = transport.local_address().unwrap().port();
+    let mut destination = Side { transport };
+    let transport = VerbsTransport::to(&address(), port, VerbsConfig::default()).unwrap();
+    let mut source = Side { transport };
+    source.connect();
+    let deadline = source.now().after(LIMIT);
+    let seen = loop {
+        assert_eq!(destination.next_within(Duration::from_millis(5)), None);
+        if let Some(seen) = source.next_within(Duration::from_millis(5)) {
+            break seen;
+        }
+        assert!(source.now() < deadline, "the source was not answered");
+    };
+    assert_eq!(seen, Seen::Rejected);
+    // It listens on: another source may come by the right device.
+    assert_eq!(destination.transport.failure(), None);
+    assert_eq!(destination.transport.peer_address(), None);
+}
+
+#[test]
+#[ignore = "needs two RDMA devices: run it in the lab, `transport-verbs/lab/run verbs-tests`"]
+fn a_source_goes_by_the_device_of_its_choice_or_not_at_all() {
+    let destination = Side::listening(VerbsConfig::default());
+    // Nothing on the link of that device has the address.
+    let resolve_timeout = Duration::from_millis(500);
+    let mut source = destination.source(VerbsConfig { resolve_timeout, ..other_device() });
+    source.connect();
+    assert_eq!(source.next(), Seen::ConnectionFailed(TransportError::Unreachable));
+    let failure = source.transport.failure().unwrap();
+    assert!(matches!(failure, VerbsError::Connection { event: "ADDR_ERROR", .. }), "{failure}");
+}
+
+const PEER_OF: &str = "RDMA_MIGRATION_TEST_PEER_OF";
+
+/// Runs this test program once more, as the source, and kills it.
+#[test]
+#[ignore = "needs an RDMA device: run it in the lab, `transport-verbs/lab/run verbs-tests`"]
+fn a_source_that_is_killed_is_missed_at_once() {
+    let name = "a_source_that_is_killed_is_missed_at_once";
+    if let Ok(port) = std::env::var(PEER_OF) {
+        let port = port.parse().unwrap();
+        let transport = VerbsTransport::to(&address(), port, VerbsConfig::default()).unwrap();
+        let mut source = Side { transport };
+        source.connect();
+        assert!(matches!(source.next(), Seen::Established(_)));
+        source.send(b"alive");
+        assert_eq!(source.next(), Seen::Sent);
+        thread::sleep(LIMIT);
+        panic!("nobody has killed this process");
+    }
+    let mut destination = Side::listening(VerbsConfig::default());
+    let port = destination.transport.local_address().unwrap().port();
+    let mut source = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", name])
+        .env(PEER_OF, port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(matches!(destination.next(), Seen::Requested(_)));
+    destination.post(0);
+    destination.post(1);
+    destination.accept();
+    // The first message may overtake the news that the connection is up.
+    let seen = [destination.next(), destination.next()];
+    assert!(seen.contains(&Seen::Established(Vec::new())), "{seen:?}");
+    assert!(seen.contains(&Seen::Received(0, b"alive".to_vec())), "{seen:?}");
+    source.kill().unwrap();
+    source.wait().unwrap();
+    assert_eq!(destination.next_within(Duration::from_secs(3)), Some(Seen::Lost));
+    assert_eq!(destination.disconnect(), flushed_receives(&[1]));
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::thread;
+use std::time::Instant;
 
 use rdma_migration_protocol::connection::{Closed, GuestOwner, PinAllOffer};
 use rdma_migration_protocol::destination::{Destination, DestinationConfig};
@@ -38,7 +39,9 @@ fn migrates(pin_all: PinAllOffer) {
     assert!(!same_ram(&there, &here));
     let (mut leaving, mut arriving) = (Leaving::new(there.clone()), Arriving::new(here.clone()));
     let config = SourceConfig { pin_all, ..SourceConfig::default() };
+    let begin = Instant::now();
     run(config, &mut leaving, &mut arriving);
+    println!("migrated within {:.1} s", begin.elapsed().as_secs_f64());
     let end = Closed { result: Ok(()), guest: GuestOwner::Destination, regions_left: 0 };
     assert_eq!(leaving.closed, Some(end.clone()));
     assert_eq!(arriving.closed, Some(end));

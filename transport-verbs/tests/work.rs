@@ -118,7 +118,7 @@ fn one_signaled_write_stands_for_all_before_it() {
 
 #[test]
 #[ignore = "needs an RDMA device: run it in the lab, `transport-verbs/lab/run verbs-tests`"]
-fn a_write_longer_than_the_adapter_takes_at_once_is_split() {
+fn a_write_longer_than_the_adapter_takes_at_once_arrives_whole() {
     let bytes = 24 * MIB;
     let mut ready = ready(bytes);
     let contents = pattern(bytes, 5);

@@ -23,7 +23,7 @@ class Result:
     says: str
 
     def line(self):
-        return f"{self.verdict}  {self.name:<34} {self.seconds:6.1f} s  {self.says}".rstrip()
+        return f"{self.verdict}  {self.name:<36} {self.seconds:6.1f} s  {self.says}".rstrip()
 
 
 class OutOfTime(BaseException):

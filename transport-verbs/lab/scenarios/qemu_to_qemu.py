@@ -11,7 +11,7 @@ from host.scenario import Scenario
 
 PORT = 4444
 TICKS_AFTERWARDS = 5
-ROUNDS_WITHIN = 20
+ROUNDS_WITHIN = 10
 GENEROUS_DOWNTIME_MS = 2000
 
 

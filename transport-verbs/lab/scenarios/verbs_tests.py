@@ -1,7 +1,8 @@
 """The tests of transport-verbs, built on the host and run in a machine that has an RDMA link.
 
 Those that need the link are ignored elsewhere, so they are asked for here. They find its address in
-`RDMA_MIGRATION_LAB_ADDRESS`.
+`RDMA_MIGRATION_LAB_ADDRESS`, and in `RDMA_MIGRATION_LAB_OTHER_DEVICE` a second device, to which that
+address does not belong.
 """
 
 import re
@@ -13,6 +14,9 @@ from host.link import add_loopback
 from host.scenario import Scenario
 
 PACKAGE = "rdma-migration-transport-verbs"
+OTHER_VARIABLE = "RDMA_MIGRATION_LAB_OTHER_DEVICE"
+OTHER_DEVICE = "rxe1"
+OTHER_ADDRESS = "10.30.0.1/24"
 ADDRESS_VARIABLE = "RDMA_MIGRATION_LAB_ADDRESS"
 PROGRAM_WITHIN = 240
 EXAMPLE_WITHIN = 60
@@ -26,6 +30,7 @@ def verbs_tests(lab):
     example = example_program(lab)
     machine = lab.machine()
     address = add_loopback(machine)
+    add_other_device(machine)
     passed = sum(run_tests(lab, machine, name, program, address)
                  for name, program in sorted(programs.items()))
     lab.note(f"{passed} tests passed")
@@ -34,10 +39,16 @@ def verbs_tests(lab):
     lab.check("arrived as it left" in finished.output, f"the example says: {finished.output}")
 
 
+def add_other_device(machine):
+    """A second RDMA device, on the other end of the pair of interfaces."""
+    machine.run("ip", "address", "add", OTHER_ADDRESS, "dev", "veth1")
+    machine.run("rdma", "link", "add", OTHER_DEVICE, "type", "rxe", "netdev", "veth1")
+
+
 def example_program(lab):
     """The example program; cargo builds it beside the tests, but not as one."""
     log = lab.folder / "cargo-example.log"
-    for artifact in cargo.build(["build", "--example", "epoll"], PACKAGE, (), log):
+    for artifact in cargo.build(["build", "--profile=test", "--example=epoll"], PACKAGE, (), log):
         if artifact["target"]["name"] == "epoll":
             return artifact["executable"]
     raise LabError("cargo built no example")
@@ -49,7 +60,7 @@ def run_tests(lab, machine, name, program, address):
     limited = LIMITED if name == LIMITED_PROGRAM else ()
     finished = machine.run(*limited, program, "--include-ignored", "--test-threads=1",
                            within=PROGRAM_WITHIN, check=False,
-                           environment={ADDRESS_VARIABLE: address})
+                           environment={ADDRESS_VARIABLE: address, OTHER_VARIABLE: OTHER_DEVICE})
     (lab.folder / f"{name}.log").write_text(finished.output + finished.errors)
     result = re.search(r"^test result: (\w+)\. (\d+) passed; .* (\d+) ignored;.*$", finished.output,
                        re.MULTILINE)
