@@ -23,18 +23,21 @@ class Ours:
         self.uri = f"rdma:{address}:{PORT}"
         self.program = program or build(lab)
 
-    def receive(self, name, *options):
-        """Starts to record one migration as the folder NAME, and returns once it listens."""
+    def receive(self, name, *options, before=()):
+        """Starts to record one migration as the folder NAME, and returns once it listens.
+
+        `before`, here and below, goes before the program on its command line.
+        """
         folder = f"{SCRATCH}/{name}"
-        process = self._machine.start(f"receive-{name}", self.program, "receive", self.uri,
+        process = self._machine.start(f"receive-{name}", *before, self.program, "receive", self.uri,
                                       "--output", folder, "--format", "json",
                                       "--trace", f"/run/lab/receive-{name}.trace", *options)
         process.wait_for_text("listening on", LISTENS_WITHIN)
         return Received(self._lab, self._machine, folder, process)
 
-    def start_sending(self, folder, name, *options):
+    def start_sending(self, folder, name, *options, before=()):
         """Starts to play a recording."""
-        return self._machine.start(f"send-{name}", self.program, "send", folder, self.uri,
+        return self._machine.start(f"send-{name}", *before, self.program, "send", folder, self.uri,
                                    "--format", "json", "--trace", f"/run/lab/send-{name}.trace",
                                    *options)
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
-from host import ours
+from host.aftermath import is_complete, reason, wait_until_nothing_is_held
 from host.cache import CACHE, emptied_folder
 from host.combination import MACHINES
 from host.errors import LabError
 from host.guests import running_guest, waiting_guest
 from host.hypervisor import ENDS
+from host.limits import LIMITED
 from host.link import add_loopback, wait_for_output
 from host.machine import SCRATCH
-from host.ours import LIMITED, recording_is_complete
+from host.recorder import PORT, Ours, last_lines, report
 from host.scenario import Scenario
 
-PORT = 4444
-FOLDER = f"{SCRATCH}/recording"
-SMALL_FOLDER = f"{SCRATCH}/small"
+NAME = "fault"
+FOLDER = f"{SCRATCH}/{NAME}"
 SMALL_BYTES = 8 << 20
 SCENARIO_WITHIN = 300
 
@@ -38,6 +38,7 @@ ANSWERS_WITHIN = 4
 QEMU_ENDS_WITHIN = 60
 QEMU_WAITS_FOR = 5
 TICKS_AFTERWARDS = 5
+BAD_INPUT = 2
 
 # Bytes a second: the guest's 64 MiB take half a minute.
 SLOW = 1 << 20
@@ -79,10 +80,6 @@ class Fault:
     code: int = 1
     fast: bool = False
 
-    @property
-    def at_source(self):
-        return self.name.endswith("/source")
-
 
 class Scene:
     """A machine with a link, and what every fault needs in it."""
@@ -90,30 +87,30 @@ class Scene:
     def __init__(self, lab, fault):
         self.lab = lab
         self.fault = fault
-        self.program = ours.build(lab)
         self.machine = lab.machine()
         self.address = add_loopback(self.machine)
-        self.uri = f"rdma:{self.address}:{PORT}"
+        self.ours = Ours(lab, self.machine, self.address)
+        self.uri = self.ours.uri
         self.installation = lab.qemu(fault.version)
         self.machine_type = f"{MACHINES['pc']}-{fault.version}"
 
-    def receive(self, folder=FOLDER, before=()):
+    def receive(self, before=()):
         self.lab.step("start ours")
-        return ours.receive(self.machine, self.program, self.address, PORT, folder, before=before)
+        return self.ours.receive(NAME, before=before).process
 
-    def send(self, *options, port=PORT, before=()):
+    def send(self, *options, before=()):
         recording = recorded(self)
         self.lab.step("start ours")
-        return ours.send(self.machine, self.program, recording, self.address, port, *options,
-                         before=before)
+        return self.ours.start_sending(recording, NAME, *options, before=before)
 
     def source(self, stop_at=(), name="source"):
         self.lab.step("start QEMU")
         return running_guest(self.machine, self.installation, self.machine_type, name, stop_at)
 
-    def destination(self, pin_all=False, stop_at=()):
+    def destination(self, port=PORT, pin_all=False, stop_at=()):
         self.lab.step("start QEMU")
-        return waiting_guest(self.machine, self.installation, self.machine_type, self.uri, pin_all,
+        uri = f"rdma:{self.address}:{port}"
+        return waiting_guest(self.machine, self.installation, self.machine_type, uri, pin_all,
                              stop_at=stop_at)
 
     def stopped(self, peer):
@@ -125,21 +122,21 @@ class Scene:
         """Our side ends in time, with the reason, and nothing of it is left."""
         self.lab.step("ours ends")
         began = time.monotonic()
-        code = side.running.wait(ENDS_WITHIN)
+        code = side.wait(ENDS_WITHIN)
         seconds = time.monotonic() - began
         self.lab.check(code == self.fault.code,
-                       f"exit code {self.fault.code}, not {code}: {side.last_words()}")
-        self.lab.check(re.search(self.fault.reason, side.reason()),
-                       f"the reason is {self.fault.reason!r}: {side.reason()}")
-        report = side.report()
-        self.lab.check(report is None or report["regions_left"] == 0,
-                       f"nothing is left registered: {report}")
-        side.wait_until_it_holds_nothing()
-        self.lab.note(f"{side.reason()}, after {seconds:.1f} s")
+                       f"exit code {self.fault.code}, not {code}: {last_lines(side)}")
+        says = reason(side)
+        self.lab.check(re.search(self.fault.reason, says),
+                       f"the reason is {self.fault.reason!r}: {says}")
+        if code != BAD_INPUT:
+            self.lab.check(report(side)["regions_left"] == 0, "it has released every region")
+        wait_until_nothing_is_held(self.machine, side)
+        self.lab.note(f"{says}, after {seconds:.1f} s")
 
-    def destination_ends(self, side, folder=FOLDER):
+    def destination_ends(self, side):
         self.ends(side)
-        self.lab.check(not recording_is_complete(self.machine, folder), "nothing complete is there")
+        self.lab.check(not is_complete(self.machine, FOLDER), "no recording passes for complete")
 
     def guest_goes_on(self, source):
         """What QEMU makes of the fault, and that its guest runs all the same."""
@@ -179,23 +176,20 @@ RECORDINGS = {}
 
 
 def recorded(scene):
-    """The recording that our sources play: made once in a run for each version, by a scenario that
-    needs it, in its own machine."""
+    """The recording that our sources play: made once in a run for each version, by the first
+    scenario that needs it, in its own machine."""
     version = scene.fault.version
     if version not in RECORDINGS:
-        made = SCRATCH + "/made"
-        side = scene.receive(made)
-        source = scene.source(name="recorded")
         scene.lab.step("record")
+        source = scene.source(name="recorded")
+        recording = scene.ours.receive("made")
         source.migrate(scene.uri, GENEROUS_DOWNTIME_MS)
-        code = side.running.wait(STOPS_WITHIN)
-        scene.lab.check(code == 0, f"the guest was recorded: {side.last_words()}")
+        recording.finish(STOPS_WITHIN)
         source.wait_for_run_state("postmigrate", QEMU_ENDS_WITHIN)
         source.quit()
-        scene.machine.run("cp", "-r", made, "/run/lab/recording", within=60)
-        kept = emptied_folder(CACHE / "recordings") / version
-        (scene.machine.folder / "recording").rename(kept)
-        RECORDINGS[version] = kept
+        scene.machine.run("cp", "-r", recording.folder, "/run/lab/recording", within=60)
+        kept = emptied_folder(CACHE / "recordings" / version)
+        RECORDINGS[version] = (scene.machine.folder / "recording").rename(kept / "recording")
     return RECORDINGS[version]
 
 
@@ -262,15 +256,14 @@ def memory_limited_at_destination(scene):
 
 def destination_full(scene):
     """The guest has arrived before it is written; so QEMU has done its part."""
-    scene.machine.run("mkdir", SMALL_FOLDER)
-    scene.machine.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "small", SMALL_FOLDER)
-    folder = f"{SMALL_FOLDER}/recording"
-    side = scene.receive(folder)
+    scene.machine.run("mkdir", FOLDER)
+    scene.machine.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "small", FOLDER)
+    side = scene.receive()
     source = scene.source()
     scene.lab.step("migrate")
     source.migrate(scene.uri, GENEROUS_DOWNTIME_MS)
     source.wait_for_migration("completed", QEMU_ENDS_WITHIN)
-    scene.destination_ends(side, folder)
+    scene.destination_ends(side)
 
 
 def cancelled(scene):
@@ -332,8 +325,8 @@ def memory_limited_at_source(scene):
 
 def wrong_port(scene):
     recorded(scene)
-    destination = scene.destination()
-    scene.ends(scene.send(port=PORT + 1))
+    destination = scene.destination(port=PORT + 1)
+    scene.ends(scene.send())
     scene.peer_ends(destination)
 
 

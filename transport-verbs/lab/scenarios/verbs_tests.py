@@ -9,6 +9,7 @@ import re
 
 from host import cargo
 from host.errors import LabError
+from host.limits import LIMITED
 from host.link import add_loopback
 from host.scenario import Scenario
 
@@ -20,11 +21,7 @@ ADDRESS_VARIABLE = "RDMA_MIGRATION_LAB_ADDRESS"
 PROGRAM_WITHIN = 240
 EXAMPLE_WITHIN = 60
 
-# What the kernel lets a program lock that may not lock everything.
 LIMITED_PROGRAM = "memory_limit"
-LIMIT_BYTES = 16 * 1024 * 1024
-LIMITED = ("prlimit", f"--memlock={LIMIT_BYTES}", "setpriv", "--bounding-set=-ipc_lock",
-           "--inh-caps=-ipc_lock")
 
 
 def verbs_tests(lab):
