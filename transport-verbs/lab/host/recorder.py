@@ -1,4 +1,4 @@
-"""Our own `rdma-migration receive` and `send`, in a machine of the lab: one side of a migration."""
+"""Our own program in a machine of the lab: `receive`, `send`, `migrate`, one side of a migration."""
 
 import json
 
@@ -48,6 +48,21 @@ class Ours:
         if code != 0:
             raise LabError(f"send ended with {code}: {last_lines(process)}")
         return report(process)
+
+    def start_arriving(self, *options):
+        """Starts the destination of a synthetic guest, and returns once it listens."""
+        process = self._start_migrating("arrive", "--listen", self.uri, *options)
+        process.wait_for_text("listening on", LISTENS_WITHIN)
+        return process
+
+    def start_leaving(self, *options):
+        """Starts the source of a synthetic guest."""
+        return self._start_migrating("leave", "--connect", self.uri, *options)
+
+    def _start_migrating(self, name, *arguments):
+        return self._machine.start(name, self.program, "migrate", "--transport", "verbs",
+                                   "--format", "json", "--trace", f"/run/lab/{name}.trace",
+                                   *arguments)
 
     def inspect(self, folder):
         """What `inspect` says of a recording, which has to be complete."""

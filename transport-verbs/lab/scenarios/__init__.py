@@ -1,12 +1,14 @@
 """All scenarios, in the order in which `--all` runs them."""
 
-from scenarios import capture, faults, qemu_and_ours, qemu_to_qemu, verbs_tests, verbs_tools
+from scenarios import (capture, faults, ours_to_ours, qemu_and_ours, qemu_to_qemu, verbs_tests,
+                       verbs_tools)
 
 ALL = (
     *verbs_tools.SCENARIOS,
     *verbs_tests.SCENARIOS,
     *qemu_to_qemu.SCENARIOS,
     *qemu_and_ours.SCENARIOS,
-    *capture.SCENARIOS,
+    *ours_to_ours.SCENARIOS,
     *faults.SCENARIOS,
+    *capture.SCENARIOS,
 )
