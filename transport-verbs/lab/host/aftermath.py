@@ -1,4 +1,4 @@
-"""What one of our commands leaves behind when something has gone wrong: a reason, and nothing else."""
+"""What one of our commands leaves behind when something has gone wrong: a reason, no more."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Our own program in a machine of the lab: `receive`, `send`, `migrate`, one side of a migration."""
+"""Our own program in a machine of the lab: `receive`, `send`, `migrate`, a side at a time."""
 
 import json
 

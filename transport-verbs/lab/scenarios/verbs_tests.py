@@ -1,8 +1,8 @@
 """The tests of transport-verbs, built on the host and run in a machine that has an RDMA link.
 
 Those that need the link are ignored elsewhere, so they are asked for here. They find its address in
-`RDMA_MIGRATION_LAB_ADDRESS`, and in `RDMA_MIGRATION_LAB_OTHER_DEVICE` a second device, to which that
-address does not belong.
+`RDMA_MIGRATION_LAB_ADDRESS`, and in `RDMA_MIGRATION_LAB_OTHER_DEVICE` a second device, to which
+that address does not belong.
 """
 
 import re

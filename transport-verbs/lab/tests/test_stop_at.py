@@ -44,7 +44,8 @@ class StopAt(unittest.TestCase):
         process.wait(10)
 
     def test_the_exit_code_is_that_of_the_program(self):
-        for program, code in (("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)):
+        killed = "import os; os.kill(os.getpid(), 9)"
+        for program, code in (("raise SystemExit(7)", 7), (killed, 137)):
             process = self.start("never", program=program)
             self.assertEqual(process.wait(10), code)
 
