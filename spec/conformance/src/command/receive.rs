@@ -35,7 +35,7 @@ use super::verbs::{self, BytesBar, Interruption, VerbsArguments, say};
     did not come to its end (the recording then says so), 2 when it could not begin, 130 when it \
     was interrupted.")]
 pub(super) struct Arguments {
-    /// Where to listen: rdma:HOST:PORT, with 0.0.0.0 or [::] for every address of this host.
+    /// Where to listen: rdma:HOST:PORT, with `0.0.0.0` or `[::]` for every address of this host.
     address: RdmaAddress,
 
     /// The folder to make the recording in: a new one, or an empty one.
