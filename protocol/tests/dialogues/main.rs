@@ -17,5 +17,6 @@ mod rounds;
 mod source_ends;
 mod source_phases;
 mod stream;
+mod unregistration;
 mod wrong_answers;
 mod zero_pages;

@@ -143,6 +143,7 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
             prop::sample::select(vec![Input::Rejected, Input::ConnectionFailed, Input::Lost]),
         ],
         40 => command().prop_map(Input::Due),
+        2 => command().prop_map(Input::Message),
         1 => message().prop_map(Input::Message),
         1 => garbage().prop_map(Input::Message),
         8 => (any::<usize>(), proptest::option::weighted(0.05, error()))

@@ -1,7 +1,7 @@
 //! Feeds a machine anything and watches what it does.
 
 use core::fmt;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress, Rkey};
 use rdma_migration_protocol::connection::{Closed, GuestOwner};
@@ -10,10 +10,12 @@ use rdma_migration_protocol::limits::{
 };
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
-    Completion, ConnectionEvent, FailedOperation, Machine, Operation, ReceiveBuffer, TransportError,
+    Completion, ConnectionEvent, FailedOperation, Machine, Operation, ReceiveBuffer, RegionId,
+    TransportError,
 };
 use rdma_migration_protocol::wire::{Entries, Kind, Message, RegisterResult};
 
+use crate::answers::{badly, well};
 use crate::inputs::{Call, Input, Stray};
 use crate::messages::{LENGTHS, encode, ram_blocks};
 
@@ -30,6 +32,8 @@ pub(crate) trait Victim: Machine<Event: fmt::Debug> + Clone + Eq + fmt::Debug {
     /// Whether it sends commands, or takes them.
     const SENDS_COMMANDS: bool;
 
+    /// Whether it holds stream bytes that its owner has not taken.
+    fn holds_stream(&self) -> bool;
     fn call(&mut self, call: &Call);
     fn guest_owner(&self) -> GuestOwner;
     fn closed(event: &Self::Event) -> Option<&Closed>;
@@ -43,6 +47,10 @@ pub(crate) struct Judge<M> {
     posted: VecDeque<ReceiveBuffer>,
     open: Vec<Operation>,
     registrations: usize,
+    /// Regions that are registered, or may be.
+    regions: BTreeSet<RegionId>,
+    /// Whether the machine was told something of memory that is not so.
+    memory_strayed: bool,
     /// Whether a READY is unused, as the peer sees it.
     ready: bool,
     /// The reply that the peer owes.
@@ -61,6 +69,8 @@ impl<M: Victim> Judge<M> {
             posted: VecDeque::new(),
             open: Vec::new(),
             registrations: 0,
+            regions: BTreeSet::new(),
+            memory_strayed: false,
             ready: false,
             reply: None,
             owner,
@@ -84,15 +94,12 @@ impl<M: Victim> Judge<M> {
                 self.machine.handle_connection(ConnectionEvent::Failed { error }, now);
             }
             Input::Lost => self.machine.handle_connection(ConnectionEvent::Disconnected, now),
-            Input::Message(bytes) => {
-                self.poll();
-                self.receive(bytes);
-            }
+            Input::Message(bytes) => self.receive(bytes),
             Input::Due(command) => self.receive_due(command),
             Input::Answer(which, error) => self.answer(*which, *error),
             Input::Stray(Stray::Received(buffer, bytes)) => {
                 if self.posted.front() == Some(buffer) {
-                    self.posted.pop_front();
+                    return self.receive(bytes);
                 }
                 let completion = Completion::Received { buffer: *buffer, bytes };
                 self.machine.handle_completion(completion, now);
@@ -165,16 +172,7 @@ impl<M: Victim> Judge<M> {
                 return;
             }
             Operation::Connect { .. } | Operation::Accept { .. } | Operation::Reject => return,
-            Operation::Send { length } => {
-                let kind = Message::parse(&self.send_buffer[..length]).unwrap().kind();
-                self.ready = kind == Kind::Ready;
-                self.reply = match kind {
-                    Kind::RamBlocksRequest => Some(Kind::RamBlocksResult),
-                    Kind::RegisterRequest => Some(Kind::RegisterResult),
-                    Kind::UnregisterRequest => Some(Kind::UnregisterFinished),
-                    _ => None,
-                };
-            }
+            Operation::Send { length } => self.note_message(length),
             Operation::WriteRam(write) => {
                 assert_inside(write.block, write.offset, write.length);
                 assert_ne!(write.rkey, Rkey::new(0));
@@ -182,15 +180,40 @@ impl<M: Victim> Judge<M> {
             }
             Operation::ScanRam { block, offset, length }
             | Operation::ZeroRam { block, offset, length } => assert_inside(block, offset, length),
-            Operation::RegisterMemory { block, offset, length, .. } => {
+            Operation::RegisterMemory { region, block, offset, length, .. } => {
                 assert_inside(block, offset, length);
                 self.registrations += 1;
+                let new = self.regions.insert(region);
+                assert!(new || self.memory_strayed, "{region} registered twice");
             }
-            Operation::DeregisterMemory { .. } | Operation::Disconnect => {}
+            Operation::DeregisterMemory { region } => {
+                let known = self.regions.contains(&region);
+                assert!(known || self.memory_strayed, "{region} was not registered");
+            }
+            Operation::Disconnect => {}
         }
         self.open.push(operation);
         let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. })).count();
         assert!(sends <= SENDS_OUTSTANDING_MAX, "{sends} sends at once");
+    }
+
+    fn note_message(&mut self, length: usize) {
+        let kind = Message::parse(&self.send_buffer[..length]).unwrap().kind();
+        if M::SENDS_COMMANDS {
+            let may = self.ready && self.reply.is_none();
+            assert!(may || kind == Kind::Error, "{kind} without a READY");
+            self.ready = false;
+        } else if kind == Kind::Ready {
+            assert!(!self.ready, "a second READY");
+            assert!(!self.machine.holds_stream(), "READY while stream bytes are held");
+            self.ready = true;
+        }
+        self.reply = match kind {
+            Kind::RamBlocksRequest => Some(Kind::RamBlocksResult),
+            Kind::RegisterRequest => Some(Kind::RegisterResult),
+            Kind::UnregisterRequest => Some(Kind::UnregisterFinished),
+            _ => None,
+        };
     }
 
     fn answer(&mut self, which: usize, error: Option<TransportError>) {
@@ -203,8 +226,21 @@ impl<M: Victim> Judge<M> {
             Some(error) => badly(operation, error),
         };
         if let Some(completion) = completion {
-            self.machine.handle_completion(completion, self.now);
+            self.complete(completion);
         }
+    }
+
+    fn complete(&mut self, completion: Completion<'static>) {
+        match completion {
+            Completion::MemoryDeregistered { region }
+            | Completion::Failed {
+                operation: FailedOperation::RegisterMemory { region }, ..
+            } => {
+                self.regions.remove(&region);
+            }
+            _ => {}
+        }
+        self.machine.handle_completion(completion, self.now);
     }
 
     /// What answers one of the open operations by chance counts as its answer.
@@ -218,6 +254,16 @@ impl<M: Victim> Judge<M> {
         if let Some(at) = answered {
             self.open.remove(at);
         }
+        self.memory_strayed |= matches!(
+            completion,
+            Completion::MemoryRegistered { .. }
+                | Completion::MemoryDeregistered { .. }
+                | Completion::Failed {
+                    operation: FailedOperation::RegisterMemory { .. }
+                        | FailedOperation::DeregisterMemory { .. },
+                    ..
+                }
+        );
         if let Completion::Failed { operation: FailedOperation::Receive { buffer }, .. } =
             completion
             && self.posted.front() == Some(&buffer)
@@ -243,7 +289,7 @@ impl<M: Victim> Judge<M> {
                 }
             }
             if let Some(completion) = well(operation, 1) {
-                self.machine.handle_completion(completion, self.now);
+                self.complete(completion);
             }
             self.poll();
         }
@@ -301,43 +347,6 @@ fn assert_inside(block: BlockIndex, offset: BlockOffset, length: u64) {
     let block = usize::try_from(block.get()).unwrap();
     let end = offset.checked_add(length).map(BlockOffset::get);
     assert!(length > 0 && end.is_some_and(|end| end <= LENGTHS[block]), "outside {block}");
-}
-
-fn well(operation: Operation, which: usize) -> Option<Completion<'static>> {
-    match operation {
-        Operation::Send { .. } => Some(Completion::Sent),
-        Operation::WriteRam(write) => write.signaled.then_some(Completion::RamWritten),
-        Operation::ScanRam { block, offset, .. } => {
-            Some(Completion::RamScanned { block, offset, zero: which.is_multiple_of(4) })
-        }
-        Operation::ZeroRam { block, offset, .. } => Some(Completion::RamZeroed { block, offset }),
-        Operation::RegisterMemory { region, .. } => {
-            Some(Completion::MemoryRegistered { region, rkey: Rkey::new(5) })
-        }
-        Operation::DeregisterMemory { region } => Some(Completion::MemoryDeregistered { region }),
-        Operation::Disconnect => Some(Completion::Disconnected),
-        Operation::Connect { .. }
-        | Operation::Accept { .. }
-        | Operation::Reject
-        | Operation::PostReceive { .. } => None,
-    }
-}
-
-fn badly(operation: Operation, error: TransportError) -> Option<Completion<'static>> {
-    let operation = match operation {
-        Operation::Send { .. } => FailedOperation::Send,
-        Operation::WriteRam(_) => FailedOperation::WriteRam,
-        Operation::ScanRam { block, offset, .. } => FailedOperation::ScanRam { block, offset },
-        Operation::ZeroRam { block, offset, .. } => FailedOperation::ZeroRam { block, offset },
-        Operation::RegisterMemory { region, .. } => FailedOperation::RegisterMemory { region },
-        Operation::DeregisterMemory { region } => FailedOperation::DeregisterMemory { region },
-        Operation::Disconnect
-        | Operation::Connect { .. }
-        | Operation::Accept { .. }
-        | Operation::Reject
-        | Operation::PostReceive { .. } => return None,
-    };
-    Some(Completion::Failed { operation, error })
 }
 
 /// How long a machine's description is, without keeping it.

@@ -1,5 +1,6 @@
 //! Either machine against a peer, a transport and an owner that do whatever they like.
 
+mod answers;
 mod honest;
 mod inputs;
 mod judge;
@@ -20,6 +21,10 @@ use rdma_migration_protocol::source::{Source, SourceConfig, SourceEvent};
 
 impl Victim for Source {
     const SENDS_COMMANDS: bool = true;
+
+    fn holds_stream(&self) -> bool {
+        false
+    }
 
     fn call(&mut self, call: &Call) {
         let before = self.clone();
@@ -54,6 +59,10 @@ impl Victim for Source {
 
 impl Victim for Destination {
     const SENDS_COMMANDS: bool = false;
+
+    fn holds_stream(&self) -> bool {
+        self.held_stream().is_some()
+    }
 
     fn call(&mut self, call: &Call) {
         let before = self.clone();
