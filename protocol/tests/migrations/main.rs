@@ -152,7 +152,11 @@ proptest! {
         let fault = Fault::named(kind.name).unwrap().at(at);
         let mut migration = run(&plan, FaultPlan::from_iter([fault]));
         let well = check_end(&mut migration, &plan);
-        if migration.fabric.faults_struck().is_empty() || kind.recovery == Recovery::Recovered {
+        // A side that cannot give back what it was asked to in the middle of a round ends there; at
+        // the end it tries again.
+        let in_a_round = kind.name.ends_with("deregistration-failed") && plan.unregisters();
+        let survives = kind.recovery == Recovery::Recovered && !in_a_round;
+        if survives || migration.fabric.faults_struck().is_empty() {
             assert!(well, "{:?}", closed(&migration));
         }
     }

@@ -141,6 +141,12 @@ impl Plan {
         self.blocks.iter().map(|(length, _)| *length).collect()
     }
 
+    /// Whether registrations may be given back in the middle of a round.
+    pub(crate) fn unregisters(&self) -> bool {
+        let mut work = self.rounds.iter().flat_map(|round| &round.work);
+        work.any(|work| matches!(work, Work::Unregister { .. }))
+    }
+
     /// The whole stream.
     pub(crate) fn stream(&self) -> Vec<u8> {
         let rounds = self.rounds.iter().flat_map(|round| round.stream.iter());
