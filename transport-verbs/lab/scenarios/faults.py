@@ -20,7 +20,7 @@ from host.errors import LabError
 from host.guests import running_guest, waiting_guest
 from host.hypervisor import ENDS
 from host.limits import LIMITED
-from host.link import add_loopback, wait_for_output
+from host.link import add_loopback, add_wire, wait_for_output
 from host.machine import SCRATCH
 from host.recorder import PORT, Ours, last_lines, report
 from host.scenario import Scenario
@@ -79,17 +79,24 @@ class Fault:
     qemu: Qemu
     code: int = 1
     fast: bool = False
+    on_a_wire: bool = False
 
 
 class Scene:
-    """A machine with a link, and what every fault needs in it."""
+    """A machine with a link, or two on a wire, and what every fault needs in it."""
 
     def __init__(self, lab, fault):
         self.lab = lab
         self.fault = fault
-        self.machine = lab.machine()
-        self.address = add_loopback(self.machine)
-        self.ours = Ours(lab, self.machine, self.address)
+        if fault.on_a_wire:
+            self.machine, self.peer_machine = lab.machines_on_a_wire()
+            own_address = add_wire(self.machine, 0)
+            self.address = add_wire(self.peer_machine, 1)
+        else:
+            self.machine = self.peer_machine = lab.machine()
+            own_address = self.address = add_loopback(self.machine)
+        self.recorder = Ours(lab, self.machine, own_address)
+        self.ours = Ours(lab, self.machine, self.address, self.recorder.program)
         self.uri = self.ours.uri
         self.installation = lab.qemu(fault.version)
         self.machine_type = f"{MACHINES['pc']}-{fault.version}"
@@ -110,7 +117,7 @@ class Scene:
     def destination(self, port=PORT, pin_all=False, stop_at=()):
         self.lab.step("start QEMU")
         uri = f"rdma:{self.address}:{port}"
-        return waiting_guest(self.machine, self.installation, self.machine_type, uri, pin_all,
+        return waiting_guest(self.peer_machine, self.installation, self.machine_type, uri, pin_all,
                              stop_at=stop_at)
 
     def stopped(self, peer):
@@ -182,8 +189,8 @@ def recorded(scene):
     if version not in RECORDINGS:
         scene.lab.step("record")
         source = scene.source(name="recorded")
-        recording = scene.ours.receive("made")
-        source.migrate(scene.uri, GENEROUS_DOWNTIME_MS)
+        recording = scene.recorder.receive("made")
+        source.migrate(scene.recorder.uri, GENEROUS_DOWNTIME_MS)
         recording.finish(STOPS_WITHIN)
         source.wait_for_run_state("postmigrate", QEMU_ENDS_WITHIN)
         source.quit()
@@ -235,13 +242,16 @@ def source_killed_before_accept(scene):
 
 
 def link_removed_at_destination(scene):
+    """The removal itself waits until nobody uses the device, QEMU neither."""
     side = scene.receive()
     source = scene.source()
     begin_slowly(scene, source)
     scene.lab.step("remove the link")
-    scene.machine.run("rdma", "link", "delete", "rxe0")
+    removal = scene.machine.start("removal", "rdma", "link", "delete", "rxe0")
     scene.destination_ends(side)
     scene.guest_goes_on(source)
+    source.quit()
+    scene.lab.check(removal.wait(STOPS_WITHIN) == 0, "the link was removed in the end")
 
 
 def memory_limited_at_destination(scene):
@@ -299,8 +309,8 @@ def destination_killed(scene, phase):
 
 
 def link_down_at_source(scene):
-    """Both are stopped while the RAM blocks are exchanged, so that ours has the reply when the link
-    goes, and sends into nothing what comes next."""
+    """Ours is stopped while the RAM blocks are exchanged, so that it has the reply when the link goes,
+    and sends into nothing what comes next."""
     recorded(scene)
     destination = scene.destination(stop_at=DESTINATION_SETS_UP)
     side = scene.send()
@@ -308,9 +318,9 @@ def link_down_at_source(scene):
     side.signal(signal.SIGSTOP)
     destination.program.signal(signal.SIGCONT)
     replied = r"(?s)sending RAM BLOCKS RESULT.*sending READY"
-    wait_for_output(scene.machine, "the reply", replied, "cat", "/run/lab/destination.log")
+    wait_for_output(scene.peer_machine, "the reply", replied, "cat", "/run/lab/destination.log")
     scene.lab.step("take the link down")
-    scene.machine.run("ip", "link", "set", "veth0", "down")
+    scene.peer_machine.run("ip", "link", "set", "eth0", "down")
     side.signal(signal.SIGCONT)
     scene.ends(side)
     scene.peer_ends(destination)
@@ -342,6 +352,7 @@ def interrupted_at_source(scene):
 
 
 LEFT = "disconnected before the migration had ended|the source left"
+RETRIED = "retries exceeded"
 FAULTS = (
     Fault("killed-before-accept/destination", "7.2", source_killed_before_accept,
           "cannot connect|disconnected", Qemu.KILLED),
@@ -369,9 +380,8 @@ FAULTS = (
           partial(destination_killed, phase=DESTINATION_REGISTERS), LEFT, Qemu.KILLED),
     Fault("killed-in-device-state/source", "7.2",
           partial(destination_killed, phase=DESTINATION_LOADS_DEVICES), LEFT, Qemu.KILLED),
-    Fault("link-down/source", "10.0", link_down_at_source,
-          "no acknowledgement|retr|not acknowledged",
-          Qemu.HANGS),
+    Fault("link-down/source", "10.0", link_down_at_source, RETRIED, Qemu.HANGS,
+          on_a_wire=True),
     Fault("memory-limit/source", "7.2", memory_limited_at_source, "CAP_IPC_LOCK", Qemu.UNTOUCHED,
           code=2),
     Fault("wrong-port/source", "10.0", wrong_port, "REJECTED", Qemu.UNTOUCHED),
