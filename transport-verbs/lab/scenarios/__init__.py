@@ -1,7 +1,15 @@
 """All scenarios, in the order in which `--all` runs them."""
 
-from scenarios import (capture, faults, ours_to_ours, qemu_and_ours, qemu_to_qemu, verbs_tests,
-                       verbs_tools)
+from scenarios import (
+    capture,
+    capture_ours,
+    faults,
+    ours_to_ours,
+    qemu_and_ours,
+    qemu_to_qemu,
+    verbs_tests,
+    verbs_tools,
+)
 
 ALL = (
     *verbs_tools.SCENARIOS,
@@ -9,6 +17,7 @@ ALL = (
     *qemu_to_qemu.SCENARIOS,
     *qemu_and_ours.SCENARIOS,
     *ours_to_ours.SCENARIOS,
-    *faults.SCENARIOS,
     *capture.SCENARIOS,
+    *capture_ours.SCENARIOS,
+    *faults.SCENARIOS,
 )
