@@ -1,4 +1,4 @@
-"""What one of our commands leaves behind when something has gone wrong: a reason, no more."""
+"""What our commands leave behind when something has gone wrong: a reason, and nothing else."""
 
 import json
 import re

@@ -98,7 +98,8 @@ def agree(lab, events, report, our_role):
               f"a whole migration was captured: {seen}")
     lab.check(writes > 0, "RAM was written")
     for name, value in seen.items():
-        lab.check(report[name] == value, f"{name} is {value} in the capture, {report[name]} in ours")
+        lab.check(report[name] == value,
+                  f"{name} is {value} in the capture, and {report[name]} in ours")
     theirs = {"source": "destination", "destination": "source"}[our_role]
     ours = [event for event in kinds["deviation"] if event["from"] != theirs]
     lab.check(not ours, f"no deviation of ours: {ours[:3]}")

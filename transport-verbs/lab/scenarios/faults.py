@@ -56,8 +56,8 @@ DESTINATION_LOADS_DEVICES = ("fill RDMA 32768",)
 class Qemu(Enum):
     """What the real peer does. A guest that has not left goes on, wherever QEMU is the source."""
 
-    KILLED = "the lab kills it"
-    FAILS = "its migration fails by itself"
+    KILLED = "is killed by the lab"
+    FAILS = "fails by itself, and its guest goes on"
     WAITS = "waits without a deadline, until the lab says migrate_cancel"
     CANCELLED = "was told to cancel, and does"
     COMPLETES = "has handed the guest over"
@@ -146,7 +146,7 @@ class Scene:
 
     def guest_goes_on(self, source):
         """What QEMU makes of the fault, and that its guest runs all the same."""
-        self.lab.step(f"QEMU {self.fault.qemu.value}")
+        self.lab.step(f"QEMU: {self.fault.qemu.value}")
         match self.fault.qemu:
             case Qemu.FAILS:
                 source.wait_for_migration("failed", QEMU_ENDS_WITHIN)
@@ -163,7 +163,7 @@ class Scene:
 
     def peer_ends(self, destination):
         """What a QEMU destination makes of the fault."""
-        self.lab.step(f"QEMU {self.fault.qemu.value}")
+        self.lab.step(f"QEMU: {self.fault.qemu.value}")
         match self.fault.qemu:
             case Qemu.EXITS:
                 code = destination.program.wait(QEMU_ENDS_WITHIN)
@@ -308,8 +308,8 @@ def destination_killed(scene, phase):
 
 
 def link_down_at_source(scene):
-    """Ours is stopped while the RAM blocks are exchanged, so that it has the reply when the link goes,
-    and sends into nothing what comes next."""
+    """Ours is stopped while the RAM blocks are exchanged, so that it has the reply when the link
+    goes, and sends into nothing what comes next."""
     recorded(scene)
     destination = scene.destination(stop_at=DESTINATION_SETS_UP)
     side = scene.send()
@@ -394,7 +394,8 @@ def run(fault, lab):
 
 
 SCENARIOS = tuple(
-    Scenario(f"faults/{fault.name}", f"QEMU {fault.version} {fault.qemu.value}; ours ends",
+    Scenario(f"faults/{fault.name}",
+             f"ours ends by name and in time; QEMU {fault.version}: {fault.qemu.value}",
              SCENARIO_WITHIN, partial(run, fault), fault.fast)
     for fault in FAULTS
 )
