@@ -7,6 +7,7 @@ from scenarios import (
     ours_to_ours,
     qemu_and_ours,
     qemu_to_qemu,
+    unsupported,
     verbs_tests,
     verbs_tools,
 )
@@ -17,6 +18,7 @@ ALL = (
     *qemu_to_qemu.SCENARIOS,
     *qemu_and_ours.SCENARIOS,
     *ours_to_ours.SCENARIOS,
+    *unsupported.SCENARIOS,
     *capture.SCENARIOS,
     *capture_ours.SCENARIOS,
     *faults.SCENARIOS,
