@@ -175,8 +175,10 @@ impl EventChannel {
         }
         let Some(raw) = NonNull::new(raw) else { return Ok(None) };
         // SAFETY: the call has succeeded, so the event is valid until it is acknowledged below, and
-        // the reference does not outlive this line.
-        let event = unsafe { self.copy(raw.as_ref()) };
+        // the reference is not used after that.
+        let event = unsafe { raw.as_ref() };
+        // SAFETY: it is not acknowledged yet.
+        let event = unsafe { self.copy(event) };
         // SAFETY: the event is valid and not acknowledged yet; what it pointed to has been copied. To
         // do so at once keeps the destruction of identifiers from waiting.
         unsafe { rdma_ack_cm_event(raw.as_ptr()) };

@@ -135,6 +135,16 @@ pub enum VerbsError {
         /// The other end.
         peer: SocketAddr,
     },
+    /// The host of the source has asked for one more connection, and was rejected. A source that
+    /// needs a second one fails by itself then: this is why.
+    #[error(
+        "a second connection was asked for by {peer}; postcopy and the return path need one, and \
+         are not supported"
+    )]
+    SecondConnection {
+        /// The other end of the request.
+        peer: SocketAddr,
+    },
     /// A host name could not be resolved.
     #[error("cannot find the address of {host}: {reason}")]
     LookUp {
@@ -214,6 +224,7 @@ impl VerbsError {
                 _ => TransportError::Unreachable,
             },
             Self::Withdrawn { .. }
+            | Self::SecondConnection { .. }
             | Self::LookUp { .. }
             | Self::NoDevice { .. }
             | Self::UnknownDevice { .. }

@@ -260,6 +260,7 @@ impl VerbsTransport {
             if let Err(error) = id.reject() {
                 tracing::warn!(%error, "reject");
             }
+            self.record_second_connection(&id);
             return;
         }
         tracing::debug!(peer = ?id.peer(), device = id.device_name(), "a source asks to connect");
@@ -278,6 +279,15 @@ impl VerbsTransport {
                 self.close_endpoint();
             }
             Err(error) => self.fail_connection(error),
+        }
+    }
+
+    /// Keeps for the owner that the source wanted more than it got. Strangers are not its source.
+    fn record_second_connection(&mut self, id: &ConnectionId) {
+        if let (Some(source), Some(peer)) = (self.peer_address(), id.peer())
+            && source.ip() == peer.ip()
+        {
+            self.record(VerbsError::SecondConnection { peer });
         }
     }
 

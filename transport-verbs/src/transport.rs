@@ -195,7 +195,8 @@ impl VerbsTransport {
         self.id.as_deref().map(ConnectionId::device_name).filter(|name| !name.is_empty())
     }
 
-    /// The first thing that went wrong here, in more detail than the machine was told.
+    /// The first thing that went wrong here, in more detail than the machine was told; or what the
+    /// peer was denied, which need not have ended the migration.
     #[must_use]
     pub const fn failure(&self) -> Option<&VerbsError> {
         self.failure.as_ref()

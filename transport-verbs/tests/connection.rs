@@ -137,6 +137,8 @@ fn a_second_source_is_rejected_and_the_first_is_not_disturbed() {
         assert!(second.now() < deadline, "the second source was not answered");
     };
     assert_eq!(seen, Seen::Rejected);
+    let denied = destination.transport.failure().cloned();
+    assert!(matches!(denied, Some(VerbsError::SecondConnection { .. })), "{denied:?}");
     source.send(b"still here");
     assert_eq!(destination.next(), Seen::Received(0, b"still here".to_vec()));
     assert_eq!(source.next(), Seen::Sent);

@@ -26,7 +26,7 @@ LIMITED_PROGRAM = "memory_limit"
 
 def verbs_tests(lab):
     lab.step("build the tests")
-    programs = cargo.test_programs(PACKAGE, lab.folder / "cargo.log")
+    programs = cargo.test_programs(PACKAGE, lab.folder / "cargo.log", ("vm-memory",))
     example = example_program(lab)
     machine = lab.machine()
     address = add_loopback(machine)

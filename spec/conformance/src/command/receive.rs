@@ -127,7 +127,8 @@ fn receive(
     let ram_bytes = recorder.layout().and_then(Layout::ram_bytes).unwrap_or_default();
     let bar = BytesBar::new("to disk", ram_bytes);
     let interrupted_before = interruption.happened();
-    let written = recorder.write(writer, &host, chunk_size, |bytes| {
+    let cause = host.transport.failure().map(ToString::to_string);
+    let written = recorder.write(writer, &host, chunk_size, cause.as_deref(), |bytes| {
         bar.advance(bytes);
         // Whoever has interrupted the migration still wants to know what came of it.
         if interrupted_before { std::ops::ControlFlow::Continue(()) } else { interruption.go_on() }

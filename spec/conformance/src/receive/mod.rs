@@ -170,8 +170,8 @@ impl<P: Progress> Recorder<P> {
         }
     }
 
-    /// Writes what came, once the migration has ended. `memory` is that of the transport; `progress` is
-    /// told the length of each piece of RAM and may end it.
+    /// Writes what came, once the migration has ended. `memory` is that of the transport, and `cause`
+    /// what that knows of a failure; `progress` is told the length of each piece of RAM and may end it.
     ///
     /// # Errors
     /// [`RecordingError`] if it cannot be written.
@@ -180,10 +180,14 @@ impl<P: Progress> Recorder<P> {
         writer: Writer,
         memory: &impl GuestMemory,
         chunk_size: ChunkSize,
+        cause: Option<&str>,
         progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Manifest, RecordingError> {
         self.attribute_the_rest(memory);
-        let reason = self.failure();
+        let reason = self.failure().map(|failure| match cause {
+            Some(cause) => format!("{failure}, because of {cause}"),
+            None => failure,
+        });
         let migration = Migration {
             stream: self.stream.bytes(),
             messages: self.stream.messages(),

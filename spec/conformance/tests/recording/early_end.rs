@@ -140,7 +140,7 @@ fn a_recording_that_cannot_be_written_stays_unfinished() {
     let port = pair.fabric.port(Side::Destination);
     let written = pair
         .destination_owner
-        .write(writer, &port, ChunkSize::default(), |_| ControlFlow::Continue(()));
+        .write(writer, &port, ChunkSize::default(), None, |_| ControlFlow::Continue(()));
     let error = written.unwrap_err().to_string();
     assert!(error.contains("ram-01: cannot create"), "{error}");
     let error = Recording::open(folder.path(), &Limits::default()).unwrap_err();

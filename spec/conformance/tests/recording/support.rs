@@ -221,7 +221,7 @@ pub(crate) fn write<S>(pair: &mut Pair<S, Recorder<()>>, folder: &Path) {
     let writer = Writer::create(folder).unwrap();
     let port = pair.fabric.port(Side::Destination);
     pair.destination_owner
-        .write(writer, &port, ChunkSize::default(), |_| ControlFlow::Continue(()))
+        .write(writer, &port, ChunkSize::default(), None, |_| ControlFlow::Continue(()))
         .unwrap();
 }
 
