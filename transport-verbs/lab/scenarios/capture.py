@@ -1,11 +1,13 @@
 """A real migration between two machines, with every packet of it captured."""
 
 import collections
+import re
 import signal
 import subprocess
 from functools import partial
 
 from host.combination import Combination
+from host.deadline import poll_until
 from host.errors import LabError
 from host.link import add_wire
 from host.machine import SCRATCH
@@ -25,6 +27,7 @@ GUESSES = ("eth_over_ib", "fc_infiniband", "iser_infiniband", "lnet_ib", "mellan
            "nvme_rdma", "rpcrdma_infiniband", "sdp_infiniband", "smb_direct_infiniband",
            "smcr_infiniband")
 DECODE_WITHIN = 120
+CAPTURED_WITHIN = 20
 
 
 def capture(peers, lab):
@@ -54,12 +57,24 @@ def start_sniffer(lab, machine):
 def stop_sniffer(lab, machine, sniffer):
     """Ends the capture, checks that it is whole, and returns the file among the logs."""
     lab.step("end the capture")
+    wait_until_all_is_captured(sniffer)
     sniffer.signal(signal.SIGINT)
     lab.check(sniffer.wait(30) == 0, "tcpdump ended well")
     lab.check("\n0 packets dropped by kernel" in sniffer.said(),
               f"no packet is missing in the capture: {sniffer.said()}")
     machine.run("cp", f"{SCRATCH}/migration.pcap", "/run/lab/migration.pcap", within=120)
     return machine.folder / "migration.pcap"
+
+
+def wait_until_all_is_captured(sniffer):
+    """The kernel hands packets over in blocks; those that wait at the end would be lost."""
+
+    def nothing_waits():
+        sniffer.signal(signal.SIGUSR1)
+        counts = re.findall(r"(\d+) packets captured\D+(\d+) packets received", sniffer.said())
+        return counts and counts[-1][0] == counts[-1][1]
+
+    poll_until("the capture to have all packets", CAPTURED_WITHIN, nothing_waits)
 
 
 def compare_digests(lab, source_host, source, destination_host, destination):
