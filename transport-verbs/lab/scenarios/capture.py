@@ -4,6 +4,7 @@ import collections
 import re
 import signal
 import subprocess
+import time
 from functools import partial
 
 from host.combination import Combination
@@ -28,6 +29,7 @@ GUESSES = ("eth_over_ib", "fc_infiniband", "iser_infiniband", "lnet_ib", "mellan
            "smcr_infiniband")
 DECODE_WITHIN = 120
 CAPTURED_WITHIN = 20
+BLOCK_KEPT_FOR = 2
 
 
 def capture(peers, lab):
@@ -67,12 +69,21 @@ def stop_sniffer(lab, machine, sniffer):
 
 
 def wait_until_all_is_captured(sniffer):
-    """The kernel hands packets over in blocks; those that wait at the end would be lost."""
+    """The kernel hands packets over in blocks; those that wait at the end would be lost.
+
+    The counts of packets received and captured need not agree: a packet that comes while the filter
+    is being set counts as received. So this waits until both have been the same for longer than
+    the kernel keeps a block that is not full.
+    """
+    seen, since = None, time.monotonic()
 
     def nothing_waits():
+        nonlocal seen, since
         sniffer.signal(signal.SIGUSR1)
-        counts = re.findall(r"(\d+) packets captured\D+(\d+) packets received", sniffer.said())
-        return counts and counts[-1][0] == counts[-1][1]
+        counts = re.findall(r"(\d+) packets captured\D+(\d+) packets received", sniffer.said())[-1:]
+        if counts != seen:
+            seen, since = counts, time.monotonic()
+        return counts and time.monotonic() - since > BLOCK_KEPT_FOR
 
     poll_until("the capture to have all packets", CAPTURED_WITHIN, nothing_waits)
 
