@@ -16,6 +16,7 @@ pub mod receive;
 pub mod recording;
 pub mod send;
 pub mod size;
+pub mod suite;
 pub mod transfer;
 #[cfg(feature = "verbs")]
 pub mod verbs_host;

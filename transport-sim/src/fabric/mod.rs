@@ -231,6 +231,12 @@ impl Fabric {
         }
     }
 
+    /// Regions of a side that nobody has asked to have back.
+    #[must_use]
+    pub fn regions_left(&self, side: Side) -> usize {
+        self.endpoints.of(side).leaks().count()
+    }
+
     /// Says that the source's latest send carries the last bytes of the stream.
     pub(crate) fn mark_last_send(&mut self) {
         self.last_send = self.endpoints.source.latest_send;

@@ -17,6 +17,14 @@ pub struct GuestBlock {
     filled: u8,
 }
 
+impl GuestBlock {
+    /// A block of which so many of 256 runs of pages hold something.
+    #[must_use]
+    pub fn new(name: &str, length: u64, filled: u8) -> Self {
+        Self { name: name.to_owned(), length, filled }
+    }
+}
+
 /// The blocks beside the guest's main memory, with the lengths that QEMU gives them for a PC: video
 /// memory and firmware.
 const OTHER_BLOCKS: [(&str, u64, u8); 6] = [
@@ -40,7 +48,7 @@ pub fn blocks(main_memory_bytes: u64) -> Vec<GuestBlock> {
     let main = ("pc.ram", main_memory_bytes, MAIN_MEMORY_FILLED);
     let mut blocks: Vec<_> = core::iter::once(main)
         .chain(OTHER_BLOCKS)
-        .map(|(name, length, filled)| GuestBlock { name: name.to_owned(), length, filled })
+        .map(|(name, length, filled)| GuestBlock::new(name, length, filled))
         .collect();
     blocks.sort_by_key(|block| core::cmp::Reverse(block.length));
     blocks

@@ -1,0 +1,189 @@
+//! What a case is.
+
+use super::{Play, Stop};
+
+/// Which side is under test.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The suite plays the destination.
+    Source,
+    /// The suite plays the source.
+    Destination,
+}
+
+/// How binding the rule is that a case checks.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Level {
+    /// A peer that fails does not conform.
+    Must,
+    /// A peer that fails had better have a reason.
+    Should,
+    /// Nothing is required: the case says what the peer does.
+    Observed,
+}
+
+/// How much a run covers.
+#[derive(
+    Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// One case for each kind of rule.
+    Quick,
+    /// All cases.
+    Full,
+}
+
+/// What a case needs of the peer before it begins.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Peer {
+    /// It wants, or allows, all RAM to be pinned.
+    pub pin_all: bool,
+    /// As a source, it gives registrations back.
+    pub unregisters: bool,
+    /// What goes wrong at the peer's own adapter or host, as `migrate --fault list` names it. Peers
+    /// whose host is not ours cannot be made to fail, and skip the case.
+    pub faults: &'static [&'static str],
+}
+
+/// A play, and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// `D-` or `S-` for the side under test, the chapter, and a number that is never used again.
+    pub id: &'static str,
+    /// What happens, in a few words.
+    pub title: &'static str,
+    /// The requirements that it checks, the main one first.
+    pub requirements: &'static [&'static str],
+    /// Which side is under test.
+    pub role: Role,
+    /// How binding.
+    pub level: Level,
+    /// From which profile on it is run.
+    pub profile: Profile,
+    /// Whether deployed peers have been seen to crash.
+    pub dangerous: bool,
+    /// What is sent, in a sentence.
+    pub sends: &'static str,
+    /// What is accepted, in a sentence.
+    pub accepts: &'static str,
+    /// What it needs of the peer.
+    pub peer: Peer,
+    /// Whether the migration comes to its end, so that the guest moves.
+    pub completes: bool,
+    /// The play.
+    pub body: fn(&mut Play<'_>) -> Result<(), Stop>,
+}
+
+impl Case {
+    const fn new(
+        role: Role,
+        id: &'static str,
+        title: &'static str,
+        requirements: &'static [&'static str],
+        body: fn(&mut Play<'_>) -> Result<(), Stop>,
+    ) -> Self {
+        Self {
+            id,
+            title,
+            requirements,
+            role,
+            level: Level::Must,
+            profile: Profile::Full,
+            dangerous: false,
+            sends: "",
+            accepts: "",
+            peer: Peer { pin_all: false, unregisters: false, faults: &[] },
+            completes: false,
+            body,
+        }
+    }
+
+    /// A case with a destination under test.
+    #[must_use]
+    pub const fn destination(
+        id: &'static str,
+        title: &'static str,
+        requirements: &'static [&'static str],
+        body: fn(&mut Play<'_>) -> Result<(), Stop>,
+    ) -> Self {
+        Self::new(Role::Destination, id, title, requirements, body)
+    }
+
+    /// A case with a source under test.
+    #[must_use]
+    pub const fn source(
+        id: &'static str,
+        title: &'static str,
+        requirements: &'static [&'static str],
+        body: fn(&mut Play<'_>) -> Result<(), Stop>,
+    ) -> Self {
+        Self::new(Role::Source, id, title, requirements, body)
+    }
+
+    /// With what is sent, and what is accepted.
+    #[must_use]
+    pub const fn text(mut self, sends: &'static str, accepts: &'static str) -> Self {
+        self.sends = sends;
+        self.accepts = accepts;
+        self
+    }
+
+    /// Run in the quick profile too.
+    #[must_use]
+    pub const fn quick(mut self) -> Self {
+        self.profile = Profile::Quick;
+        self
+    }
+
+    /// A rule that may be broken for a reason.
+    #[must_use]
+    pub const fn should(mut self) -> Self {
+        self.level = Level::Should;
+        self
+    }
+
+    /// Only says what the peer does.
+    #[must_use]
+    pub const fn observed(mut self) -> Self {
+        self.level = Level::Observed;
+        self
+    }
+
+    /// May crash a deployed peer.
+    #[must_use]
+    pub const fn dangerous(mut self) -> Self {
+        self.dangerous = true;
+        self
+    }
+
+    /// With all RAM pinned.
+    #[must_use]
+    pub const fn pin_all(mut self) -> Self {
+        self.peer.pin_all = true;
+        self
+    }
+
+    /// With a source that gives registrations back.
+    #[must_use]
+    pub const fn unregisters(mut self) -> Self {
+        self.peer.unregisters = true;
+        self
+    }
+
+    /// With a host that fails.
+    #[must_use]
+    pub const fn faults(mut self, faults: &'static [&'static str]) -> Self {
+        self.peer.faults = faults;
+        self
+    }
+
+    /// The guest moves.
+    #[must_use]
+    pub const fn completes(mut self) -> Self {
+        self.completes = true;
+        self
+    }
+}

@@ -1,0 +1,5 @@
+//! Chapter 2: connection.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

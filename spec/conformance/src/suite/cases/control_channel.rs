@@ -1,0 +1,5 @@
+//! Chapter 3: the control channel.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! Chapter 10: errors.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! Chapter 4: RAM blocks.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! Chapter 6: RAM writes.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

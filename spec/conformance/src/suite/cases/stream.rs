@@ -1,0 +1,5 @@
+//! Chapter 8: the stream.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! Chapter 7: zero pages.
+
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[];
