@@ -18,6 +18,9 @@ impl Destination {
         match &mut self.command {
             //= spec/text/03-control-channel.md#ready
             //# [CTL-22] A destination MUST send the reply to a command before the next READY.
+            //= spec/text/03-control-channel.md#ready
+            //# [CTL-33] A destination that holds no stream bytes MUST send READY of its own accord:
+            //# once the connection is made, and after each command that it has carried out.
             Command::None => self.ready(buffer),
             Command::Blocks { placed: false, .. } => Ok(None),
             Command::Blocks { placed: true, pin_next } => {

@@ -154,6 +154,8 @@ impl Destination {
     ) -> Result<(), Error> {
         self.require_blocks(Kind::UnregisterRequest)?;
         if self.pin_all {
+            //= spec/text/05-registration.md#unregistration
+            //# [REG-35] A destination MUST reject an UNREGISTER_REQUEST where all RAM is pinned.
             return Err(Misbehavior::RegistrationWhilePinned(Kind::UnregisterRequest).into());
         }
         let mut regions = Vec::with_capacity(received.len());

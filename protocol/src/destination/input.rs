@@ -72,6 +72,8 @@ impl Destination {
     pub(super) fn take_timeout(&mut self, reason: TimeoutReason) {
         match &mut self.phase {
             Phase::Closing(close) => close.timed_out(reason),
+            //= spec/text/10-errors.md#bounded-waits
+            //# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
             _ => self.fail(Error::Timeout(reason)),
         }
     }
@@ -169,9 +171,15 @@ impl Destination {
     /// disconnects as soon as its last message has arrived.
     fn lose_source(&mut self, reason: Error) {
         if matches!(self.phase, Phase::Serving) && self.is_quiet() {
+            //= spec/text/09-rounds.md#loss-of-the-connection
+            //# [RND-10] A destination whose connection ends between rounds MUST let its owner take
+            //# the stream bytes that it holds before the migration ends.
             self.phase = Phase::Ended { reason };
             self.events.push_back(DestinationEvent::StreamEnded);
         } else {
+            //= spec/text/09-rounds.md#loss-of-the-connection
+            //# [RND-11] A destination whose connection ends before the RAM blocks were exchanged or
+            //# inside a round MUST end the migration as failed.
             self.fail(reason);
         }
     }

@@ -34,6 +34,9 @@ impl Source {
                 self.fail(Error::ConnectionFailed(error));
             }
             (Phase::Closing(close), _) => close.peer_gone(),
+            //= spec/text/09-rounds.md#handover
+            //# [RND-9] After the last message has been acknowledged a source MUST NOT take the end
+            //# of the connection for a failure.
             (Phase::Farewell, ConnectionEvent::Disconnected) => self.close(Ok(())),
             (_, ConnectionEvent::Disconnected) => self.fail(Error::PeerDisconnected),
             (
@@ -77,6 +80,8 @@ impl Source {
             //# [RND-7] After the last message has been acknowledged a source MUST give the destination
             //# time to disconnect before it disconnects itself.
             Phase::Farewell => self.close(Ok(())),
+            //= spec/text/10-errors.md#bounded-waits
+            //# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
             _ => self.fail(Error::Timeout(reason)),
         }
     }
@@ -104,6 +109,9 @@ impl Source {
             return Err(Misuse::UnexpectedCompletion.into());
         };
         self.asked = Asked::Nothing;
+        //= spec/text/05-registration.md#result
+        //# [REG-24] A source MUST reject a REGISTER_RESULT that carries more results than it has
+        //# sent requests.
         let (Some(result), 1) = (results.first(), results.len()) else {
             let (received, expected) = (results.len(), 1);
             return Err(Misbehavior::ResultCount { received, expected }.into());
@@ -117,9 +125,15 @@ impl Source {
         let remote = self.remote_blocks.get_mut(index);
         if let (Some(remote), Some(length)) = (remote, self.blocks.length(block)) {
             let address = result.host_address;
+            //= spec/text/05-registration.md#result
+            //# [REG-23] A source MUST reject a result whose host address makes the RAM block wrap
+            //# around the end of the address space.
             if address.checked_add(length).is_none() {
                 return Err(Misbehavior::AddressOverflow { block, address }.into());
             }
+            //= spec/text/06-ram-writes.md#addresses
+            //# [WRITE-6] A source MUST take the address of a RAM block from the last
+            //# REGISTER_RESULT for that block, and from RAM_BLOCKS_RESULT before the first.
             remote.address = address;
         }
         self.keys.set_remote(region, Remote::Granted(result.rkey));

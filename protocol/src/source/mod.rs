@@ -263,6 +263,9 @@ impl Source {
             //# [RND-3] From posting the last message of the stream until its completion a source
             //# MUST report the guest as undecided.
             Handover::Undecided => GuestOwner::Undecided,
+            //= spec/text/09-rounds.md#handover
+            //# [RND-8] From the acknowledgement of the last message of the stream on, a source MUST
+            //# report the guest as the destination's, whatever fails after.
             Handover::Given => GuestOwner::Destination,
         }
     }

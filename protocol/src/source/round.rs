@@ -112,6 +112,9 @@ impl Source {
     fn write_of(&self, run: Run, region: RegionId) -> Option<WriteRam> {
         let Run { block, offset, length, .. } = run;
         let remote = self.remote_blocks.get(usize::try_from(block.get()).ok()?)?;
+        //= spec/text/06-ram-writes.md#addresses
+        //# [WRITE-5] A source MUST write each run to the address of its RAM block at the
+        //# destination plus the run's place in the block.
         let remote_address = remote.address.checked_add(offset.get())?;
         let (Remote::Granted(rkey), _) = self.keys.state(region)? else { return None };
         let signaled = false;
@@ -158,6 +161,8 @@ impl Source {
         let Some(offset) = self.ram_address(run) else { return Ok(None) };
         //= spec/text/07-zero-pages.md#use
         //# [ZERO-11] A source MUST send COMPRESS with a `value` of 0.
+        //= spec/text/07-zero-pages.md#use
+        //# [ZERO-15] A source MUST put one command into a COMPRESS message.
         let zero = Compress { value: 0, block: run.block, offset, length: run.length };
         let message = Message::Compress(Entries::new(core::slice::from_ref(&zero)));
         let operation = self.send_command(&message, None, buffer)?;

@@ -60,6 +60,10 @@ fn a_reply_is_no_ready() {
 //= spec/text/03-control-channel.md#ready
 //= type=test
 //# [CTL-21] A destination MUST NOT send a READY while an earlier one is unused.
+//= spec/text/03-control-channel.md#ready
+//= type=test
+//# [CTL-33] A destination that holds no stream bytes MUST send READY of its own accord: once the
+//# connection is made, and after each command that it has carried out.
 #[test]
 fn a_destination_says_ready_once_for_each_command() {
     let mut peer = ScriptedSource::established();
@@ -306,6 +310,10 @@ fn garbage_in_padding_and_in_uncounted_repeats_is_ignored() {
 //= type=test
 //# [CTL-13] A source MUST accept a `REGISTER_RESULT` that carries one result, whatever its counted
 //# `repeat`.
+//= spec/text/05-registration.md#result
+//= type=test
+//# [REG-24] A source MUST reject a REGISTER_RESULT that carries more results than it has sent
+//# requests.
 #[test]
 fn one_result_is_enough_whatever_its_repeat_and_no_other_number_is() {
     for repeat in [1, 2, 4096] {
@@ -350,6 +358,9 @@ fn everything_that_either_side_sends_has_a_repeat_of_1() {
     assert_eq!(header(peer.expect_send(Kind::RamBlocksRequest)), expected);
 }
 
+//= spec/text/11-limits.md#control-messages
+//= type=test
+//# [LIM-7] A receiver MUST post receives that have room for 524288 bytes.
 #[test]
 fn the_longest_messages_are_taken() {
     let mut peer = ScriptedSource::established();

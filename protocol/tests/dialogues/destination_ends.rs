@@ -95,6 +95,9 @@ fn judgement(phase: &DestinationPhase, received: Kind) -> Result<(), Error> {
 //= spec/text/02-connection.md#closing
 //= type=test
 //# [CON-31] A side MUST NOT send ERROR after it has received ERROR.
+//= spec/text/05-registration.md#unregistration
+//= type=test
+//# [REG-35] A destination MUST reject an UNREGISTER_REQUEST where all RAM is pinned.
 #[test]
 fn a_destination_takes_the_command_that_is_due_and_ends_at_any_other_message() {
     for phase in all().iter().filter(|phase| phase.due != Due::Deaf) {
@@ -149,6 +152,10 @@ fn lose_source(hand: &mut ByHand<impl Machine<Event = DestinationEvent>>, way: u
 //= spec/text/09-rounds.md#handover
 //= type=test
 //# [RND-6] A destination MUST NOT run the guest before its owner has found the stream complete.
+//= spec/text/09-rounds.md#loss-of-the-connection
+//= type=test
+//# [RND-11] A destination whose connection ends before the RAM blocks were exchanged or inside a
+//# round MUST end the migration as failed.
 #[test]
 fn a_destination_whose_source_is_gone_asks_its_owner_only_if_the_stream_may_be_complete() {
     for phase in all().iter().filter(|phase| phase.connected) {
@@ -200,6 +207,9 @@ fn an_owner_of_a_destination_can_abort_until_it_closes() {
 //= spec/text/10-errors.md#bounded-waits
 //= type=test
 //# [ERR-1] Every wait for the peer MUST have a deadline.
+//= spec/text/10-errors.md#bounded-waits
+//= type=test
+//# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
 #[test]
 fn a_destination_names_the_wait_that_ended_it() {
     let mut fired = Vec::new();

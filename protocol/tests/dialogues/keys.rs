@@ -64,6 +64,10 @@ fn chunk_written() -> ByHand<Source> {
 //= spec/text/05-registration.md#keys
 //= type=test
 //# [REG-10] A source MUST hold the destination's key for the place that it writes to.
+//= spec/text/06-ram-writes.md#addresses
+//= type=test
+//# [WRITE-5] A source MUST write each run to the address of its RAM block at the destination plus
+//# the run's place in the block.
 #[test]
 fn a_source_writes_once_it_has_the_key_and_its_own_registration() {
     for result_first in [true, false] {
@@ -110,6 +114,10 @@ fn a_key_serves_its_chunk_and_no_other() {
     assert_eq!(hand.orders()[..1], [Order::Send(Kind::RegisterRequest)]);
 }
 
+//= spec/text/06-ram-writes.md#addresses
+//= type=test
+//# [WRITE-6] A source MUST take the address of a RAM block from the last REGISTER_RESULT for that
+//# block, and from RAM_BLOCKS_RESULT before the first.
 #[test]
 fn a_result_says_anew_where_the_block_is() {
     let mut hand = chunk_written();
@@ -123,6 +131,10 @@ fn a_result_says_anew_where_the_block_is() {
     assert_eq!(write.remote_address, moved.checked_add(MIB).unwrap());
 }
 
+//= spec/text/05-registration.md#result
+//= type=test
+//# [REG-23] A source MUST reject a result whose host address makes the RAM block wrap around the
+//# end of the address space.
 #[test]
 fn a_result_whose_block_would_wrap_around_is_rejected() {
     let fits = u64::MAX - LENGTHS[0];

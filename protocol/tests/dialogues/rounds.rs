@@ -143,6 +143,10 @@ fn a_source_waits_for_the_destination_to_disconnect_and_goes_in_the_end() {
     assert_eq!(patient.end(), expected);
 }
 
+//= spec/text/09-rounds.md#handover
+//= type=test
+//# [RND-8] From the acknowledgement of the last message of the stream on, a source MUST report the
+//# guest as the destination's, whatever fails after.
 #[test]
 fn a_failure_after_the_handover_is_told_and_the_guest_stays_handed_over() {
     let mut hand = source_phases::phase("farewell");

@@ -113,6 +113,10 @@ fn a_source_ends_at_bytes_that_are_no_message_and_says_so() {
 //= type=test
 //# [RND-3] From posting the last message of the stream until its completion a source MUST report the
 //# guest as undecided.
+//= spec/text/09-rounds.md#handover
+//= type=test
+//# [RND-9] After the last message has been acknowledged a source MUST NOT take the end of the
+//# connection for a failure.
 #[test]
 fn a_source_whose_destination_disconnects_knows_who_owns_the_guest() {
     for phase in all() {
@@ -138,6 +142,10 @@ fn a_source_whose_destination_disconnects_knows_who_owns_the_guest() {
 //= type=test
 //# [RND-5] A source MUST report the guest as its own until it has posted the last message of the
 //# stream, whatever fails before.
+//= spec/text/09-rounds.md#handover
+//= type=test
+//# [RND-9] After the last message has been acknowledged a source MUST NOT take the end of the
+//# connection for a failure.
 #[test]
 fn a_source_whose_queue_pair_fails_says_how_and_ends_without_error() {
     let error = TransportError::RetryExceeded;
@@ -183,6 +191,9 @@ fn an_aborted_source_still_learns_that_everything_had_arrived() {
 //= spec/text/10-errors.md#bounded-waits
 //= type=test
 //# [ERR-1] Every wait for the peer MUST have a deadline.
+//= spec/text/10-errors.md#bounded-waits
+//= type=test
+//# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
 #[test]
 fn a_source_waits_for_one_thing_at_a_time_and_names_it_when_it_does_not_come() {
     let mut fired = Vec::new();

@@ -148,6 +148,10 @@ fn ready_waits_for_the_last_held_byte() {
     assert_eq!(peer.violations(), [""; 0]);
 }
 
+//= spec/text/09-rounds.md#loss-of-the-connection
+//= type=test
+//# [RND-10] A destination whose connection ends between rounds MUST let its owner take the stream
+//# bytes that it holds before the migration ends.
 #[test]
 fn what_is_held_can_be_read_after_the_source_has_gone() {
     let mut hand = destination_phases::phase("tail held");

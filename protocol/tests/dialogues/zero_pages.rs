@@ -42,6 +42,9 @@ fn with_runs(lengths: &[u64], runs: &[(u32, u64, u64)]) -> ByHand<Source> {
 //= spec/text/07-zero-pages.md#use
 //= type=test
 //# [ZERO-11] A source MUST send COMPRESS with a `value` of 0.
+//= spec/text/07-zero-pages.md#use
+//= type=test
+//# [ZERO-15] A source MUST put one command into a COMPRESS message.
 #[test]
 fn a_zero_run_is_named_and_not_registered() {
     let mut hand = with_runs(&LENGTHS, &[(1, 0x1000, 0x2000)]);

@@ -60,6 +60,8 @@ impl Default for FabricConfig {
             cost: CostPreset::default().model(),
             send_queue_depth: SEND_QUEUE_DEPTH,
             receive_queue_depth: RECEIVE_BUFFERS,
+            //= spec/text/11-limits.md#control-messages
+            //# [LIM-7] A receiver MUST post receives that have room for 524288 bytes.
             receive_buffer_bytes: CONTROL_BUFFER_BYTES,
             receiver_not_ready_retries: Sides::default(),
             listening: true,
