@@ -52,6 +52,28 @@ pub trait Transport {
     fn receive_buffer(&self, buffer: ReceiveBuffer) -> &[u8];
 }
 
+impl<T: Transport + ?Sized> Transport for &mut T {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn send_buffer(&mut self) -> &mut [u8] {
+        (**self).send_buffer()
+    }
+
+    fn issue(&mut self, operation: Operation) {
+        (**self).issue(operation);
+    }
+
+    fn poll(&mut self) -> Option<Input<'_>> {
+        (**self).poll()
+    }
+
+    fn receive_buffer(&self, buffer: ReceiveBuffer) -> &[u8] {
+        (**self).receive_buffer(buffer)
+    }
+}
+
 /// A transport whose peer lives elsewhere, so that it can be waited for.
 pub trait BlockingTransport: Transport {
     /// Blocks until [`Transport::poll`] would return an input, the owner asked to be woken, or

@@ -31,6 +31,24 @@ pub trait GuestMemory {
     fn write(&mut self, block: BlockIndex, offset: u64, bytes: &[u8]) -> bool;
 }
 
+impl<M: GuestMemory + ?Sized> GuestMemory for &mut M {
+    fn allocate(&mut self, length: u64) -> io::Result<BlockIndex> {
+        (**self).allocate(length)
+    }
+
+    fn address(&self, block: BlockIndex) -> Option<HostAddress> {
+        (**self).address(block)
+    }
+
+    fn read(&self, block: BlockIndex, offset: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(block, offset, bytes)
+    }
+
+    fn write(&mut self, block: BlockIndex, offset: u64, bytes: &[u8]) -> bool {
+        (**self).write(block, offset, bytes)
+    }
+}
+
 impl GuestMemory for Port<'_> {
     fn allocate(&mut self, length: u64) -> io::Result<BlockIndex> {
         Ok(self.add_block(Backing::zeroed(length)))

@@ -2,6 +2,7 @@
 
 use crate::codec::NamedBlock;
 use crate::migrate::{guest, stream};
+use crate::recording::Recording;
 
 /// Bytes of each RAM block of the synthetic guest: two and a half chunks, one chunk, and less.
 const LENGTHS: [(&str, u64); 3] =
@@ -38,5 +39,32 @@ impl Guest {
             end: stream::device_state(&[7; 40_000]),
             blocks: blocks.to_vec(),
         }
+    }
+
+    /// The guest of a recording: what a destination of the same machine type can load. `None` if the
+    /// recording has fewer than three rounds, so that the stream between two is not known.
+    #[must_use]
+    pub fn of_recording(recording: &Recording) -> Option<Self> {
+        let ends: Vec<_> = recording.rounds().iter().map(|round| round.stream_bytes).collect();
+        let (first, second) = (*ends.first()?, *ends.get(1)?);
+        let (last, before_last) = (*ends.last()?, *ends.get(ends.len().checked_sub(2)?)?);
+        if ends.len() < 3 {
+            return None;
+        }
+        let part = |from: u64, to: u64| {
+            let range = usize::try_from(from).ok()?..usize::try_from(to).ok()?;
+            recording.stream().get(range).map(<[u8]>::to_vec)
+        };
+        let all = u64::try_from(recording.stream().len()).ok()?;
+        let blocks = recording.layout()?.blocks.iter();
+        Some(Self {
+            blocks: blocks
+                .map(|block| NamedBlock { name: block.name.clone(), length: block.length })
+                .collect(),
+            set_up: part(0, first)?,
+            between_rounds: part(first, second)?,
+            before_last_round: part(before_last, last)?,
+            end: part(last, all)?,
+        })
     }
 }

@@ -10,12 +10,15 @@ pub mod aftermath;
 pub mod case;
 pub mod cases;
 pub mod guest;
+pub mod hooks;
 pub mod link;
 pub mod play;
 pub mod reference;
 pub mod replay;
 pub mod run;
 pub mod transcript;
+#[cfg(feature = "verbs")]
+pub mod verbs;
 pub mod verdict;
 
 pub use action::{Action, Bytes, Observation};
