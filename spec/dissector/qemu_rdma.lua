@@ -1,12 +1,13 @@
--- Wireshark dissector for the control messages of RDMA live migration, the protocol by which QEMU moves a
--- virtual machine over RoCE and InfiniBand. README.md has the installation and the fields.
+-- Wireshark dissector for the control messages of RDMA live migration, the protocol by which QEMU
+-- moves a virtual machine over RoCE and InfiniBand. README.md has the installation and the fields.
 --
--- A packet is seen in two places. The heuristic on InfiniBand payloads sees it first and claims it. The
--- post-dissector sees what no heuristic is shown (packets whose payload was cut away by the capture) and what
--- another heuristic has claimed before.
+-- A packet is seen in two places. The heuristic on InfiniBand payloads sees it first and claims it.
+-- The post-dissector sees what no heuristic is shown (packets whose payload was cut away by the
+-- capture) and what another heuristic has claimed before.
 --
--- Whatever depends on earlier packets is found out when a frame is dissected for the first time, in capture
--- order, and is kept under its number, because Wireshark dissects frames again in any order.
+-- Whatever depends on earlier packets is found out when a frame is dissected for the first time, in
+-- capture order, and is kept under its number, because Wireshark dissects frames again in any
+-- order.
 
 local qemu_rdma = Proto("qemu_rdma", "QEMU RDMA Live Migration")
 
@@ -46,9 +47,9 @@ local OPERATIONS = {
 local CONNECT_REQUEST, CONNECT_REPLY = 0x10, 0x13
 
 qemu_rdma.prefs.chunk_mebibytes =
-  Pref.uint("Chunk size in MiB", 1, "The size that both ends were told, from which chunk numbers follow")
+  Pref.uint("Chunk size in MiB", 1, "What both ends were told; chunk numbers follow from it")
 
--- ------------------------------------------------------------------------------------------- what is shown
+-- ----------------------------------------------------------------------------------- what is shown
 
 -- What is taken over from the dissectors below.
 local outer = {
@@ -90,10 +91,11 @@ local f = {
   version = ProtoField.uint32("qemu_rdma.version", "Version", base.DEC),
   flags = ProtoField.uint32("qemu_rdma.flags", "Flags", base.HEX),
   pin_all = ProtoField.bool("qemu_rdma.flags.pin_all", "Pin all", 32, nil, FLAG_PIN_ALL),
-  flags_unknown = ProtoField.uint32("qemu_rdma.flags.unknown", "Unknown flags", base.HEX, nil, 0xfffffffe),
-  length = ProtoField.uint32("qemu_rdma.length", "Length", base.DEC, nil, nil, "Bytes after the header"),
+  flags_unknown =
+    ProtoField.uint32("qemu_rdma.flags.unknown", "Unknown flags", base.HEX, nil, 0xfffffffe),
+  length = ProtoField.uint32("qemu_rdma.length", "Length", base.DEC),
   type = ProtoField.uint32("qemu_rdma.type", "Type", base.DEC, TYPES),
-  repeated = ProtoField.uint32("qemu_rdma.repeat", "Repeat", base.DEC, nil, nil, "Commands in the payload"),
+  repeated = ProtoField.uint32("qemu_rdma.repeat", "Repeat", base.DEC),
   padding = ProtoField.uint32("qemu_rdma.padding", "Padding", base.HEX),
   stream = ProtoField.bytes("qemu_rdma.stream", "Stream bytes"),
   payload = ProtoField.bytes("qemu_rdma.payload", "Payload"),
@@ -125,8 +127,8 @@ local f = {
   write_length = ProtoField.uint32("qemu_rdma.write.length", "Length", base.DEC),
   write_block = ProtoField.uint32("qemu_rdma.write.block", "Block", base.DEC),
   write_first = ProtoField.framenum("qemu_rdma.write.first_frame", "Begins in frame", base.NONE),
-  chunk = ProtoField.uint64("qemu_rdma.chunk", "Chunk", base.DEC, nil, nil, "Number of the chunk in its block"),
-  place = ProtoField.uint64("qemu_rdma.place", "Place in the block", base.HEX, nil, nil, "Bytes from its first"),
+  chunk = ProtoField.uint64("qemu_rdma.chunk", "Chunk", base.DEC),
+  place = ProtoField.uint64("qemu_rdma.place", "Place in the block", base.HEX),
   piece = ProtoField.framenum("qemu_rdma.piece", "Piece in frame", base.NONE),
   whole = ProtoField.framenum("qemu_rdma.reassembled_in", "Reassembled in frame", base.NONE),
   again = ProtoField.framenum("qemu_rdma.retransmission", "Retransmission of frame", base.NONE),
@@ -138,6 +140,7 @@ local function expert_info(name, text, group, severity)
 end
 
 local MALFORMED, PROTOCOL = expert.group.MALFORMED, expert.group.PROTOCOL
+local UNDECODED, REASSEMBLE = expert.group.UNDECODED, expert.group.REASSEMBLE
 local ERROR, WARN, NOTE = expert.severity.ERROR, expert.severity.WARN, expert.severity.NOTE
 local e = {
   header = expert_info("header", "Shorter than a header", MALFORMED, ERROR),
@@ -146,7 +149,7 @@ local e = {
   type = expert_info("type", "Unknown type", MALFORMED, ERROR),
   repeated = expert_info("repeat", "Number of commands out of range", MALFORMED, ERROR),
   payload = expert_info("payload", "The payload does not fit the type", MALFORMED, ERROR),
-  truncated = expert_info("truncated", "Cut off by the capture", expert.group.UNDECODED, WARN),
+  truncated = expert_info("truncated", "Cut off by the capture", UNDECODED, WARN),
   version = expert_info("version", "Not version 1", PROTOCOL, WARN),
   flags = expert_info("flags", "Flags that do not belong here", PROTOCOL, WARN),
   key = expert_info("key", "A key of zero", PROTOCOL, WARN),
@@ -155,16 +158,18 @@ local e = {
   unsaid = expert_info("unsaid", "Repeat is not 1 in a message without commands", PROTOCOL, NOTE),
   nobody = expert_info("none", "Nobody sends this type", PROTOCOL, NOTE),
   padding = expert_info("padding", "Padding is not zero", PROTOCOL, NOTE),
-  incomplete = expert_info("incomplete", "Other pieces of the message are missing", expert.group.REASSEMBLE, NOTE),
+  incomplete = expert_info("incomplete", "Pieces before this one are missing", REASSEMBLE, NOTE),
   again = expert_info("retransmission", "Sent again", expert.group.SEQUENCE, NOTE),
 }
 qemu_rdma.experts = e
 
--- --------------------------------------------------------------------------------- what is known of a capture
+-- ---------------------------------------------------------------------- what is known of a capture
 
 -- By sender, receiver and the receiver's queue pair: what one side sends on a connection.
 local flows
--- By the requesting host and its number for the connection: the flow towards it, and the flags it offered.
+local flow_count
+-- By the requesting host and its number for the connection: the flow towards it, and the flags it
+-- offered.
 local requests
 -- By frame number: what its first dissection has found.
 local frames
@@ -172,7 +177,7 @@ local frames
 local claimed
 
 function qemu_rdma.init()
-  flows, requests, frames, claimed = {}, {}, {}, nil
+  flows, flow_count, requests, frames, claimed = {}, 0, {}, {}, nil
 end
 
 local function flow_key(sender, receiver, queue_pair)
@@ -185,7 +190,9 @@ local function hosts(pinfo)
 end
 
 local function new_flow(key, sender, receiver)
+  flow_count = flow_count + 1
   local flow = {
+    number = flow_count,
     sender = sender,
     receiver = receiver,
     -- By unwrapped sequence number.
@@ -206,24 +213,29 @@ local function set_role(flow, role)
   end
 end
 
-local function join(flow, peer)
-  flow.peer, peer.peer = peer, flow
-  peer.connection = flow.connection
-  if peer.role then
-    set_role(peer, peer.role)
+-- Makes a new flow the opposite of one that is known.
+local function join(flow, known)
+  flow.peer, known.peer = known, flow
+  flow.connection = known.connection
+  if known.role then
+    set_role(known, known.role)
   elseif flow.role then
     set_role(flow, flow.role)
   end
 end
 
--- The opposite flow of a connection whose making is not in the capture, if only one of the two is known so far.
+-- The opposite flow of a connection whose making is not in the capture, if any: of several,
+-- the youngest.
 local function lonely_peer(flow)
+  local found
   for _, other in pairs(flows) do
     local opposite = other.sender == flow.receiver and other.receiver == flow.sender
-    if opposite and other ~= flow and not other.peer and not other.managed then
-      return other
+    local fits = not other.role or other.role ~= flow.role
+    if opposite and fits and other ~= flow and not other.peer and not other.managed then
+      found = found and found.number > other.number and found or other
     end
   end
+  return found
 end
 
 -- Sequence numbers wrap around; the one meant is the nearest to the last.
@@ -238,7 +250,7 @@ local function unwrapped(flow, sequence_number)
   return number
 end
 
--- ------------------------------------------------------------------------------------------------ the payloads
+-- ------------------------------------------------------------------------------------ the payloads
 
 local function add_padding(tree, range)
   local item = tree:add(f.padding, range)
@@ -256,7 +268,8 @@ local function chunk_of(place)
   return place / chunk_bytes
 end
 
--- Shows the place in its block of an address in the destination's RAM address space, and the text for it.
+-- Shows the place in its block of an address in the destination's RAM address space, and the text
+-- for it.
 local function add_place(tree, blocks, index, address, length)
   if not blocks then
     return ""
@@ -338,7 +351,7 @@ local function show_unregister(tree, range)
   return string.format("block %d chunk %s", range(8, 4):uint(), tostring(range(0, 8):uint64()))
 end
 
--- --------------------------------------------------------------------------------------------------- the kinds
+-- --------------------------------------------------------------------------------------- the kinds
 
 -- What the payload of a header may be: each gives the words for what is wrong, or nothing.
 local function none(header)
@@ -357,8 +370,9 @@ end
 
 local function commands_of(bytes)
   return function(header)
-    local expected = header.repeated * bytes
-    return header.length ~= expected and string.format("%d commands take %d bytes", header.repeated, expected)
+    local count = header.repeated
+    local expected = count * bytes
+    return header.length ~= expected and string.format("%d commands take %d bytes", count, expected)
   end
 end
 
@@ -396,9 +410,10 @@ local function learn_result(connection, body, count)
   end
 end
 
--- `from` is the side that sends it and `payload` the rule for it. `counted` marks the kinds whose commands `repeat`
--- counts, `free` those in which it may be anything. A payload of items has their size in `bytes`, their field in
--- `item`, in `title` what one is called, in `show` what shows one and gives the words for the Info column, and in `learn` what takes over all.
+-- `from` is the side that sends it and `payload` the rule for it. `counted` marks the kinds whose
+-- commands `repeat` counts, `free` those in which it may be anything. A payload of items has their
+-- size in `bytes`, their field in `item`, in `title` what one is called, in `show` what shows one
+-- and gives the words for the Info column, and in `learn` what takes over all.
 local KINDS = {
   [0] = { payload = none },
   [1] = { payload = none },
@@ -429,7 +444,8 @@ local function header_of(tvb)
   }
 end
 
--- The rules for `repeat`; gives what is wrong, and whether it is against the protocol or only unusual.
+-- The rules for `repeat`; gives what is wrong, and whether it is against the protocol or only
+-- unusual.
 local function wrong_repeat(header)
   local kind = KINDS[header.type]
   if kind.counted and (header.repeated == 0 or header.repeated > COMMANDS_MAX) then
@@ -440,10 +456,10 @@ local function wrong_repeat(header)
   end
 end
 
--- Whether these bytes begin a message that somebody would send, for connections of which nothing else is known.
--- `whole` says that they are all of it.
+-- Whether these bytes begin a message that somebody would send, for connections of which nothing
+-- else is known. `whole` says that they are all of it.
 local function is_plausible(tvb, sent, whole)
-  if tvb:len() < HEADER_BYTES then
+  if not tvb or tvb:len() < HEADER_BYTES then
     return false
   end
   local header = header_of(tvb)
@@ -458,7 +474,7 @@ local function is_plausible(tvb, sent, whole)
   return bytes <= MESSAGE_BYTES_MAX and (whole and bytes == sent or not whole and bytes > sent)
 end
 
--- ------------------------------------------------------------------------------------ the first dissection
+-- ---------------------------------------------------------------------------- the first dissection
 
 -- The connection of a packet by its content alone.
 local function recognise(packet, tvb, sent)
@@ -467,6 +483,7 @@ local function recognise(packet, tvb, sent)
     return nil
   end
   local flow = new_flow(packet.key, packet.sender, packet.receiver)
+  flow.role = KINDS[header_of(tvb).type].from
   local peer = lonely_peer(flow)
   if peer then
     join(flow, peer)
@@ -474,7 +491,8 @@ local function recognise(packet, tvb, sent)
   return flow
 end
 
--- The pieces from the first to the last of the message that has a piece with this number, if all are there.
+-- The pieces from the first to the last of the message that has a piece with this number, if all
+-- are there.
 local function complete_message(pieces, number)
   local first, last = number, number
   while pieces[first] and not pieces[first].operation.first do
@@ -542,7 +560,9 @@ local function take_write(flow, operation, record)
   if operation.first then
     local address, length = value(outer.remote_address), value(outer.remote_length)
     flow.write = { frame = record.frame, known = flow.connection.blocks ~= nil }
-    flow.write.target = address and length and write_target(flow.connection, address, UInt64(length))
+    if length then
+      flow.write.target = write_target(flow.connection, address, UInt64(length))
+    end
   end
   record.write = flow.write or {}
 end
@@ -579,14 +599,15 @@ local function learn(record, tvb, sent)
     if kind and kind.from and not flow.role then
       set_role(flow, kind.from)
     end
-    if kind and kind.learn and header.length == sent - HEADER_BYTES and not kind.payload(header) then
+    local fits = header.length == sent - HEADER_BYTES and header.length > 0
+    if kind and kind.learn and fits and not kind.payload(header) then
       kind.learn(connection, tvb(HEADER_BYTES), header.length / kind.bytes)
     end
   end
   record.blocks = connection.blocks
 end
 
--- -------------------------------------------------------------------------------------- what a packet shows
+-- ----------------------------------------------------------------------------- what a packet shows
 
 local function begin_tree(tree, tvb, flow, title)
   local item = tvb and tree:add(qemu_rdma, tvb()) or tree:add(qemu_rdma)
@@ -685,7 +706,8 @@ local function show_message(record, tvb, sent, pinfo, tree)
   if sent < HEADER_BYTES then
     complain(item, words, e.header, string.format("%d bytes, shorter than a header", sent), true)
   elseif captured < sent then
-    complain(item, words, e.truncated, string.format("%d of %d bytes captured", captured, sent), true)
+    local text = string.format("%d of %d bytes captured", captured, sent)
+    complain(item, words, e.truncated, text, true)
   end
   if captured >= HEADER_BYTES then
     local header = show_header(item, tvb, sent, words)
@@ -730,10 +752,14 @@ local function show_write(record, operation, tvb, pinfo, tree)
     set_columns(pinfo, "WRITE continues")
     return
   end
-  local text = "WRITE"
+  local text, length = "WRITE", value(outer.remote_length)
+  if not length then
+    item:add_proto_expert_info(e.truncated)
+    return
+  end
   add_generated(item, f.write_address, value(outer.remote_address))
   add_generated(item, f.write_rkey, value(outer.remote_key))
-  add_generated(item, f.write_length, value(outer.remote_length))
+  add_generated(item, f.write_length, length)
   if write.target then
     local chunk = chunk_of(write.target.place)
     add_generated(item, f.write_block, write.target.block)
@@ -743,10 +769,10 @@ local function show_write(record, operation, tvb, pinfo, tree)
   elseif write.known then
     item:add_proto_expert_info(e.place)
   end
-  set_columns(pinfo, string.format("%s, %d bytes", text, value(outer.remote_length)))
+  set_columns(pinfo, string.format("%s, %d bytes", text, length))
 end
 
--- ------------------------------------------------------------------------------------------------- the ways in
+-- ------------------------------------------------------------------------------------- the ways in
 
 -- The packet of a reliable connection that is being dissected, if it carries a SEND or a WRITE.
 local function read_packet(pinfo)
@@ -765,8 +791,8 @@ local function read_packet(pinfo)
   }
 end
 
--- Dissects a payload of which `sent` bytes were sent; `tvb` is what was captured of them, or nothing. Returns
--- whether it belongs to a migration.
+-- Dissects a payload of which `sent` bytes were sent; `tvb` is what was captured of them, or
+-- nothing. Returns whether it belongs to a migration.
 local function dissect(packet, tvb, sent, pinfo, tree)
   local record = frames[pinfo.number]
   local is_first = not record and not pinfo.visited
@@ -939,9 +965,11 @@ local function show_capabilities(record, tvb, pinfo, tree)
   pinfo.cols.info:append(", QEMU RDMA " .. text)
 end
 
+local TAKE = { [CONNECT_REQUEST] = take_request, [CONNECT_REPLY] = take_reply }
+
 local function connection_heuristic(tvb, pinfo, tree)
   local attribute = value(outer.attribute)
-  local take = attribute == CONNECT_REQUEST and take_request or attribute == CONNECT_REPLY and take_reply
+  local take = TAKE[attribute]
   if not take or tvb:len() == 0 then
     return false
   end
@@ -960,8 +988,8 @@ local function connection_heuristic(tvb, pinfo, tree)
   return true
 end
 
--- What registers last is asked first, so this one comes before the heuristics that Wireshark brings along, of
--- which RPC over RDMA takes some control messages for its own.
+-- What registers last is asked first, so this one comes before the heuristics that Wireshark brings
+-- along, of which RPC over RDMA takes some control messages for its own.
 qemu_rdma:register_heuristic("infiniband.payload", payload_heuristic)
 qemu_rdma:register_heuristic("infiniband.mad.cm.private", connection_heuristic)
 register_postdissector(qemu_rdma)
