@@ -624,11 +624,11 @@ local function set_columns(pinfo, text)
   pinfo.cols.info:set(text)
 end
 
--- Notes expert information and puts it into the words for the Info column if it is an error.
+-- Notes expert information and puts it behind the words for the Info column if it is an error.
 local function complain(item, words, info, text, is_error)
   item:add_proto_expert_info(info, text)
   if is_error then
-    table.insert(words, "[" .. text .. "]")
+    table.insert(words.errors, "[" .. text .. "]")
   end
 end
 
@@ -675,11 +675,11 @@ local function show_items(tree, body, kind, record, words)
       item:set_text(kind.title .. ", " .. text)
     end
     if number == 0 then
-      table.insert(words, 2, text)
+      table.insert(words, text)
     end
   end
   if record.count > 1 and kind.title then
-    table.insert(words, 3, string.format("and %d more", record.count - 1))
+    table.insert(words, string.format("and %d more", record.count - 1))
   end
   return record.count * kind.bytes
 end
@@ -691,7 +691,7 @@ local function show_payload(tree, body, header, record, words)
     shown = show_items(tree, body, kind, record, words)
   elseif header.type == QEMU_FILE then
     tree:add(f.stream, body)
-    table.insert(words, 2, header.length .. " bytes")
+    table.insert(words, header.length .. " bytes")
     shown = body:len()
   end
   if shown < body:len() then
@@ -701,7 +701,8 @@ end
 
 local function show_message(record, tvb, sent, pinfo, tree)
   local captured = tvb and tvb:len() or 0
-  local words = {}
+  -- What the message is, and what is wrong with it.
+  local words = { errors = {} }
   local item = begin_tree(tree, tvb, record.flow, "control message")
   if sent < HEADER_BYTES then
     complain(item, words, e.header, string.format("%d bytes, shorter than a header", sent), true)
@@ -719,6 +720,9 @@ local function show_message(record, tvb, sent, pinfo, tree)
     add_generated(item, f.piece, frame)
   end
   local text = table.concat(words, " ")
+  if #words.errors > 0 then
+    text = (#words > 0 and text or "control message") .. " " .. table.concat(words.errors, " ")
+  end
   item:set_text("QEMU RDMA Live Migration, " .. text)
   set_columns(pinfo, text)
 end
@@ -873,9 +877,6 @@ end
 
 -- Whether private data are capabilities: an area that is zero behind them.
 local function are_capabilities(tvb)
-  if tvb:len() < CAPABILITIES_BYTES then
-    return false
-  end
   local version, flags = tvb(0, 4):uint(), tvb(4, 4):uint()
   for offset = CAPABILITIES_BYTES, tvb:len() - 1 do
     if tvb(offset, 1):uint() ~= 0 then
@@ -949,12 +950,8 @@ local function show_flags(tree, range, record)
 end
 
 local function show_capabilities(record, tvb, pinfo, tree)
-  local item = tree:add(qemu_rdma, tvb(0, math.min(CAPABILITIES_BYTES, tvb:len())))
+  local item = tree:add(qemu_rdma, tvb(0, CAPABILITIES_BYTES))
   add_generated(item, f.from, record.from)
-  if tvb:len() < CAPABILITIES_BYTES then
-    item:add_proto_expert_info(e.header, "Shorter than capabilities")
-    return
-  end
   local version = tvb(0, 4):uint()
   local version_item = item:add(f.version, tvb(0, 4))
   if version ~= VERSION then
@@ -970,7 +967,7 @@ local TAKE = { [CONNECT_REQUEST] = take_request, [CONNECT_REPLY] = take_reply }
 local function connection_heuristic(tvb, pinfo, tree)
   local attribute = value(outer.attribute)
   local take = TAKE[attribute]
-  if not take or tvb:len() == 0 then
+  if not take or tvb:len() < CAPABILITIES_BYTES then
     return false
   end
   -- 92 bytes are the whole area of a request, with what RDMA CM puts in front.

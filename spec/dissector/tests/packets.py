@@ -17,37 +17,54 @@ SOURCE_QUEUE_PAIR, DESTINATION_QUEUE_PAIR = 0x21, 0x22
 def transport(opcode, queue_pair, sequence_number, payload, extension=b""):
     """From the base transport header to the checksum, which is not computed."""
     pad = -len(payload) % 4
-    base = struct.pack(">BBHII", opcode, 0x40 | pad << 4, 0xFFFF, queue_pair, 0x80000000 | sequence_number % 2**24)
+    base = struct.pack(
+        ">BBHII", opcode, 0x40 | pad << 4, 0xFFFF, queue_pair, 0x80000000 | sequence_number % 2**24
+    )
     return base + extension + payload + bytes(pad) + bytes(4)
 
 
-def roce_v2(sender, receiver, packet):
+def roce_v2(sender, receiver, packet, missing=0):
     """In a UDP datagram in IPv4 in Ethernet."""
-    udp = struct.pack(">HHHH", 0xC000, 4791, 8 + len(packet), 0) + packet
+    udp = struct.pack(">HHHH", 0xC000, 4791, 8 + len(packet) + missing, 0) + packet
     addresses = ipaddress.ip_address(sender).packed + ipaddress.ip_address(receiver).packed
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0x4000, 64, 17, 0) + addresses + udp
+    ip = (
+        struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp) + missing, 0, 0x4000, 64, 17, 0)
+        + addresses
+        + udp
+    )
     return bytes.fromhex("525400000002525400000001") + b"\x08\x00" + ip
 
 
-def roce_v2_ipv6(sender, receiver, packet):
+def roce_v2_ipv6(sender, receiver, packet, missing=0):
     """In a UDP datagram in IPv6 in Ethernet."""
-    udp = struct.pack(">HHHH", 0xC000, 4791, 8 + len(packet), 1) + packet
-    ip = struct.pack(">IHBB", 0x60000000, len(udp), 17, 64) + gid(sender) + gid(receiver) + udp
+    udp = struct.pack(">HHHH", 0xC000, 4791, 8 + len(packet) + missing, 1) + packet
+    ip = (
+        struct.pack(">IHBB", 0x60000000, len(udp) + missing, 17, 64)
+        + gid(sender)
+        + gid(receiver)
+        + udp
+    )
     return bytes.fromhex("525400000002525400000001") + b"\x86\xdd" + ip
 
 
-def roce_v1(sender, receiver, packet):
+def roce_v1(sender, receiver, packet, missing=0):
     """Behind a global route header in Ethernet."""
-    global_header = struct.pack(">IHBB", 0x60000000, len(packet), 0x1B, 64) + gid(sender) + gid(receiver)
+    global_header = (
+        struct.pack(">IHBB", 0x60000000, len(packet) + missing, 0x1B, 64)
+        + gid(sender)
+        + gid(receiver)
+    )
     return bytes.fromhex("525400000002525400000001") + b"\x89\x15" + global_header + packet
 
 
-def infiniband(sender, receiver, packet):
-    """Behind a local route header, with the variant checksum, in a record of ERF: that is how captures
+def infiniband(sender, receiver, packet, missing=0):
+    """Behind a local route header, with the variant checksum, in a record of ERF, in which captures
     of InfiniBand links are kept."""
-    words = (8 + len(packet)) // 4
+    words = (8 + len(packet) + missing) // 4
     link = struct.pack(">BBHHH", 0, 2, lid(receiver), words, lid(sender)) + packet + bytes(2)
-    return struct.pack(">QBBHHH", 0, ERF_INFINIBAND, 4, 16 + len(link), 0, len(link)) + link
+    return (
+        struct.pack(">QBBHHH", 0, ERF_INFINIBAND, 4, 16 + len(link), 0, len(link) + missing) + link
+    )
 
 
 def gid(address):
@@ -83,7 +100,10 @@ def connect_reply(private_data, identity=1, queue_pair=DESTINATION_QUEUE_PAIR):
 
 
 def message(kind, payload=b"", repeat=1, padding=0, length=None):
-    return struct.pack(">IIII", len(payload) if length is None else length, kind, repeat, padding) + payload
+    return (
+        struct.pack(">IIII", len(payload) if length is None else length, kind, repeat, padding)
+        + payload
+    )
 
 
 def write_pcap(path, frames, link=ETHERNET, snap=262144):
@@ -112,8 +132,10 @@ class Packet:
     """A packet of a RoCEv2 frame over IPv4, read without any of the dissector's code."""
 
     def __init__(self, frame, length):
-        self.sender, self.receiver = (str(ipaddress.ip_address(frame[at : at + 4])) for at in (26, 30))
-        self.transport, self.cut = frame[42:], length - len(frame)
+        self.sender, self.receiver = (
+            str(ipaddress.ip_address(frame[at : at + 4])) for at in (26, 30)
+        )
+        self.transport, self.missing = frame[42:], length - len(frame)
         self.opcode, flags = self.transport[0], self.transport[1]
         self.queue_pair = int.from_bytes(self.transport[5:8], "big")
         self.sequence_number = int.from_bytes(self.transport[9:12], "big")
@@ -121,7 +143,7 @@ class Packet:
 
 
 def messages(path):
-    """The control messages of a capture whose SENDs are whole, in order, retransmissions left out."""
+    """The control messages of a capture of whole SENDs, in order, without retransmissions."""
     seen, pieces = set(), {}
     for frame, length in read_pcap(path):
         packet = Packet(frame, length)
