@@ -268,6 +268,11 @@ local function chunk_of(place)
   return place / chunk_bytes
 end
 
+-- Whether a block ends before these chunks that follow the one of an address inside it.
+local function ends_before(block, address, chunks)
+  return chunks > chunk_of(block.length - UInt64(1)) - chunk_of(address - block.offset)
+end
+
 -- Shows the place in its block of an address in the destination's RAM address space, and the text
 -- for it.
 local function add_place(tree, blocks, index, address, length)
@@ -306,8 +311,12 @@ local function show_register(tree, range, record)
   tree:add(f.register_address, range(0, 8))
   tree:add(f.register_block, range(8, 4))
   add_padding(tree, range(12, 4))
-  tree:add(f.register_chunks, range(16, 8))
-  return "block " .. block .. add_place(tree, record.blocks, block, address, UInt64(1))
+  local item = tree:add(f.register_chunks, range(16, 8))
+  local place = add_place(tree, record.blocks, block, address, UInt64(1))
+  if place ~= "" and ends_before(record.blocks[block], address, range(16, 8):uint64()) then
+    item:add_proto_expert_info(e.place, "The RAM block has fewer chunks")
+  end
+  return "block " .. block .. place
 end
 
 local function show_result(tree, range, record, number)
@@ -408,6 +417,7 @@ local function learn_result(connection, body, count)
       block.address = body(number * 16 - 8, 8):uint64()
     end
   end
+  connection.requested = nil
 end
 
 -- `from` is the side that sends it and `payload` the rule for it. `counted` marks the kinds whose

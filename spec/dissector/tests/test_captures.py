@@ -143,6 +143,12 @@ class RealCaptures(Folder):
             self.assertEqual(lines(capture, complaints), [])
             tshark(capture, "-V")
 
+    def test_chunks_are_as_large_as_the_preference_says(self):
+        request = "frame.number == 964", "qemu_rdma.chunk"
+        self.assertEqual(rows(DYNAMIC, *request), [[["47"]]])
+        options = ["-o", "qemu_rdma.chunk_mebibytes:4"]
+        self.assertEqual(rows(DYNAMIC, *request, options=options), [[["11"]]])
+
     def test_chunks_follow_from_the_blocks(self):
         found = rows(
             DYNAMIC,

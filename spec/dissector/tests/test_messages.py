@@ -67,6 +67,8 @@ MALFORMED = [
     ("place", SOURCE, message(COMPRESS, RUN[:16] + struct.pack(">Q", 0x300001))),
     ("place", SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0xFFFFF, 0, 0, 0))),
     ("place", SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0x400000, 0, 0, 0))),
+    ("place", SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0x1FFFFF, 0, 0, 3))),
+    ("place", SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0x200000, 0, 0, 2))),
 ]
 
 # Good ones, after which nothing may be complained of.
@@ -83,6 +85,7 @@ GOOD = [
     (DESTINATION, message(REGISTER_RESULT, RESULT, repeat=2)),
     (DESTINATION, message(REGISTER_RESULT, RESULT * 2, repeat=2)),
     (SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0x3FFFFF, 0, 0, 0))),
+    (SOURCE, message(REGISTER_REQUEST, struct.pack(">QIIQ", 0x1FFFFF, 0, 0, 2))),
     (SOURCE, message(REGISTER_FINISHED)),
     (SOURCE, message(UNREGISTER_REQUEST, REGISTER)),
     (DESTINATION, message(UNREGISTER_FINISHED, repeat=9)),
