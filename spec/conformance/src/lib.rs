@@ -18,6 +18,7 @@ pub mod send;
 pub mod size;
 pub mod suite;
 pub mod transfer;
+pub mod vectors;
 #[cfg(feature = "verbs")]
 pub mod verbs_host;
 
