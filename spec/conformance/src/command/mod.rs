@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod conformance;
 mod inspect;
 mod migrate;
 #[cfg(feature = "verbs")]
@@ -27,6 +28,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conformance(conformance::Arguments),
     Inspect(inspect::Arguments),
     Migrate(Box<migrate::Arguments>),
     #[cfg(feature = "verbs")]
@@ -48,6 +50,10 @@ enum Ending {
     Failed,
     /// It could not do what was asked: the arguments or the input are bad.
     BadInput,
+    /// It did what was asked, and nobody can tell what it means.
+    Inconclusive,
+    /// It did what was asked, and something is better than was expected.
+    Stale,
     /// Somebody interrupted it.
     Interrupted,
 }
@@ -58,6 +64,8 @@ impl From<Ending> for ExitCode {
             Ending::Fine => 0,
             Ending::Failed => 1,
             Ending::BadInput => 2,
+            Ending::Inconclusive => 3,
+            Ending::Stale => 4,
             Ending::Interrupted => 130,
         })
     }
@@ -66,6 +74,7 @@ impl From<Ending> for ExitCode {
 /// Runs the command that the arguments of the process name.
 pub(crate) fn run() -> ExitCode {
     let ending = match CommandLine::parse().command {
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         #[cfg(feature = "verbs")]

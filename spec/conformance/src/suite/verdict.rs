@@ -1,11 +1,16 @@
 //! How a case ends.
 
+use std::fmt;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aftermath, Case, Level, PeerState, Role};
 
 /// How a case ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The peer did what is required.
@@ -24,8 +29,35 @@ pub enum Outcome {
     Timeout,
 }
 
+impl Outcome {
+    /// All of them, in the order in which tables have them.
+    pub const ALL: [Self; 7] = [
+        Self::Pass,
+        Self::Fail,
+        Self::Skip,
+        Self::Waived,
+        Self::UnexpectedPass,
+        Self::Inconclusive,
+        Self::Timeout,
+    ];
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+            Self::Waived => "waived",
+            Self::UnexpectedPass => "unexpected pass",
+            Self::Inconclusive => "inconclusive",
+            Self::Timeout => "timeout",
+        })
+    }
+}
+
 /// What is judged apart.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Column {
     /// No crash, no hang, nothing touched that was not granted, the guest preserved.
@@ -34,8 +66,17 @@ pub enum Column {
     Wording,
 }
 
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Safety => "safety",
+            Self::Wording => "wording",
+        })
+    }
+}
+
 /// Something that the peer did and should not have done, or the other way round.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What it concerns.
@@ -69,7 +110,7 @@ pub enum Stop {
 }
 
 /// The judgement of a case.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// How it ended.
