@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Play, Stop};
+use super::{Aftermath, Finding, Guest, Play, Stop, Transcript};
 
 /// Which side is under test.
 #[derive(
@@ -108,6 +108,17 @@ pub struct Peer {
     pub faults: &'static [&'static str],
 }
 
+/// All that was seen of a play, for what can be judged only when it is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// What was done and seen, in order; the aftermath is its last entry.
+    pub transcript: &'a Transcript,
+    /// What has become of the peer.
+    pub aftermath: &'a Aftermath,
+    /// The guest that was moved to a destination under test.
+    pub guest: &'a Guest,
+}
+
 /// A play, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -135,6 +146,8 @@ pub struct Case {
     pub completes: bool,
     /// The play.
     pub body: fn(&mut Play<'_>) -> Result<(), Stop>,
+    /// What is judged when the play is over, if it came to its last line.
+    pub after: Option<fn(&Seen<'_>) -> Vec<Finding>>,
 }
 
 impl Case {
@@ -158,6 +171,7 @@ impl Case {
             peer: Peer { pin_all: false, unregisters: false, faults: &[] },
             completes: false,
             body,
+            after: None,
         }
     }
 
@@ -244,6 +258,13 @@ impl Case {
     #[must_use]
     pub const fn completes(mut self) -> Self {
         self.completes = true;
+        self
+    }
+
+    /// With more to judge when the play is over.
+    #[must_use]
+    pub const fn after(mut self, after: fn(&Seen<'_>) -> Vec<Finding>) -> Self {
+        self.after = Some(after);
         self
     }
 }

@@ -29,7 +29,8 @@ pub mod verdict;
 
 pub use action::{Action, Bytes, Observation};
 pub use aftermath::{Aftermath, PeerState};
-pub use case::{Case, Level, Peer, Profile, Role};
+pub use case::{Case, Level, Peer, Profile, Role, Seen};
+pub use guest::Guest;
 pub use link::Link;
 pub use play::Play;
 pub use transcript::{Entry, Transcript};

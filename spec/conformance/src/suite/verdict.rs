@@ -87,6 +87,20 @@ pub struct Finding {
     pub says: String,
 }
 
+impl Finding {
+    /// Something against the wording of a requirement.
+    #[must_use]
+    pub fn wording(requirement: &str, says: impl Into<String>) -> Self {
+        Self { column: Column::Wording, requirement: requirement.to_owned(), says: says.into() }
+    }
+
+    /// Something that is not safe, and against a requirement.
+    #[must_use]
+    pub fn safety(requirement: &str, says: impl Into<String>) -> Self {
+        Self { column: Column::Safety, requirement: requirement.to_owned(), says: says.into() }
+    }
+}
+
 /// Why a play ended before its last line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stop {
