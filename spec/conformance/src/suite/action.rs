@@ -33,12 +33,12 @@ pub enum Access {
 pub enum Action {
     /// Asks the destination under test to connect.
     Connect {
-        /// Eight bytes.
+        /// Eight bytes. Where there are fewer, zeroes follow, as in the areas of InfiniBand and RoCE.
         private_data: Bytes,
     },
     /// Accepts the source under test.
     Accept {
-        /// Eight bytes.
+        /// Eight bytes, or fewer as above.
         private_data: Bytes,
     },
     /// Refuses the source under test.

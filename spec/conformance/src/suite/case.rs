@@ -6,7 +6,8 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aftermath, Finding, Guest, Play, Stop, Transcript};
+use super::transcript::Event;
+use super::{Aftermath, Finding, Guest, Observation, Play, Stop, Transcript};
 
 /// Which side is under test.
 #[derive(
@@ -117,6 +118,16 @@ pub struct Seen<'a> {
     pub aftermath: &'a Aftermath,
     /// The guest that was moved to a destination under test.
     pub guest: &'a Guest,
+}
+
+impl Seen<'_> {
+    /// Every message that the peer sent, in order, header included.
+    pub fn received(&self) -> impl Iterator<Item = &[u8]> {
+        self.transcript.0.iter().filter_map(|entry| match &entry.event {
+            Event::Saw(Observation::Received { message }) => Some(message.0.as_slice()),
+            _ => None,
+        })
+    }
 }
 
 /// A play, and what it is for.

@@ -37,11 +37,11 @@ impl Play<'_> {
             .map_err(|_| breach("CON-1", "its request has no capabilities"))
     }
 
-    /// Accepts the source with these private data, and waits for the connection.
+    /// Accepts the source with these private data, eight bytes or fewer, and waits for the connection.
     ///
     /// # Errors
     /// [`Stop`] if it does not come.
-    pub fn accept(&mut self, private_data: [u8; 8]) -> Result<(), Stop> {
+    pub fn accept(&mut self, private_data: &[u8]) -> Result<(), Stop> {
         self.act(Action::Accept { private_data: Bytes(private_data.to_vec()) });
         self.wait_for("the connection", |seen| match seen {
             Observation::Established { .. } => Some(Ok(())),
@@ -59,7 +59,7 @@ impl Play<'_> {
     pub fn reach_accepted(&mut self) -> Result<Asked, Stop> {
         let offer = self.take_request()?;
         let flags = offer.flags & Capabilities::PIN_ALL;
-        self.accept(Capabilities { version: 1, flags }.encode())?;
+        self.accept(&Capabilities { version: 1, flags }.encode())?;
         Ok(Asked { pin_all: flags != 0, ..Asked::default() })
     }
 
@@ -96,6 +96,16 @@ impl Play<'_> {
             }
             self.serve(asked, &message)?;
         }
+    }
+
+    /// Accepts the source and serves it until it sends a command of this kind, which is not served.
+    ///
+    /// # Errors
+    /// [`Stop`] if the source does otherwise.
+    pub fn reach_command(&mut self, kind: Kind) -> Result<(Asked, Message), Stop> {
+        let mut asked = self.reach_accepted()?;
+        let message = self.serve_until(&mut asked, |message| message.kind() == kind)?;
+        Ok((asked, message))
     }
 
     /// Does what a command asks for, and replies. Does not send the READY after it.

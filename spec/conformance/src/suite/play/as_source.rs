@@ -6,22 +6,50 @@ use crate::codec::{Capabilities, Command, Compress, RegisterRequest, RegisterRes
 /// Bytes of the stream in one message.
 const PIECE: usize = 32768;
 
+/// What a destination answers to a request to connect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// It accepts, with these private data.
+    Accepted(Vec<u8>),
+    /// It refuses.
+    Rejected,
+    /// It is gone.
+    Gone {
+        /// How that was noticed.
+        error: String,
+    },
+}
+
 impl Play<'_> {
+    /// Asks to connect with these private data, eight bytes or fewer.
+    ///
+    /// # Errors
+    /// [`Stop`] if there is no answer.
+    pub fn ask(&mut self, private_data: &[u8]) -> Result<Answer, Stop> {
+        self.act(Action::Connect { private_data: Bytes(private_data.to_vec()) });
+        self.wait_for("an answer to the request to connect", |seen| match seen {
+            Observation::Established { private_data } => {
+                Some(Answer::Accepted(private_data.0.clone()))
+            }
+            Observation::Rejected => Some(Answer::Rejected),
+            Observation::ConnectionFailed { error } => Some(Answer::Gone { error: error.clone() }),
+            _ => None,
+        })
+    }
+
     /// Asks to connect with these private data. The answer's private data, or `None` if refused.
     ///
     /// # Errors
     /// [`Stop`] if there is no answer, or nobody listens.
     pub fn request(&mut self, private_data: [u8; 8]) -> Result<Option<Vec<u8>>, Stop> {
-        self.act(Action::Connect { private_data: Bytes(private_data.to_vec()) });
-        self.wait_for("an answer to the request to connect", |seen| match seen {
-            Observation::Established { private_data } => Some(Ok(Some(private_data.0.clone()))),
-            Observation::Rejected => Some(Ok(None)),
-            Observation::ConnectionFailed { error } => {
+        match self.ask(&private_data)? {
+            Answer::Accepted(private_data) => Ok(Some(private_data)),
+            Answer::Rejected => Ok(None),
+            Answer::Gone { error } => {
                 let what = format!("nobody answers the request to connect: {error}");
-                Some(Err(Stop::Inconclusive { what }))
+                Err(Stop::Inconclusive { what })
             }
-            _ => None,
-        })?
+        }
     }
 
     /// Connects, and says what was agreed.
@@ -217,10 +245,7 @@ impl Play<'_> {
             .map_or((Vec::new(), Vec::new()), |(last, before)| (last.to_vec(), before.concat()));
         self.stream(&before)?;
         self.send(Kind::QemuFile, &last);
-        self.wait_for("the acknowledgement of the last message", |seen| match seen {
-            Observation::Sent | Observation::Disconnected => Some(()),
-            _ => None,
-        })
+        self.wait_for_acknowledgements()
     }
 }
 

@@ -34,8 +34,14 @@ impl Message {
     #[must_use]
     pub fn encode(kind: Kind, repeat: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        Self::with_header(Header { length, kind, repeat }, payload)
+    }
+
+    /// The bytes of a message with any header.
+    #[must_use]
+    pub fn with_header(header: Header, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Header::BYTES + payload.len());
-        Header { length, kind, repeat }.encode(&mut bytes);
+        header.encode(&mut bytes);
         bytes.extend_from_slice(payload);
         bytes
     }

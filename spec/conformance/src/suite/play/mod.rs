@@ -2,6 +2,7 @@
 
 mod as_destination;
 mod as_source;
+mod end;
 mod message;
 
 use core::time::Duration;
@@ -13,6 +14,7 @@ use super::transcript::{Event, Transcript};
 use super::{Action, Aftermath, Bytes, Column, Entry, Finding, Link, Observation, Stop};
 use crate::codec::{Command, Kind};
 pub use as_destination::Asked;
+pub use as_source::Answer;
 pub use message::Message;
 
 /// What a play has at hand.
@@ -37,6 +39,12 @@ pub struct Play<'l> {
     next_region: u32,
     /// Whether the connection is still there.
     connected: bool,
+    /// Messages that the peer's adapter has neither acknowledged nor refused.
+    unanswered_sends: usize,
+    /// Why the first message was not taken that was not.
+    failed_send: Option<String>,
+    /// What is done to each message before it is sent.
+    alteration: Option<fn(&mut Vec<u8>)>,
     /// What the destination under test said of its RAM blocks, or the suite's side of its own.
     blocks: Vec<crate::codec::RamBlock>,
 }
@@ -66,6 +74,9 @@ impl<'l> Play<'l> {
             findings: Vec::new(),
             next_region: 0,
             connected: false,
+            unanswered_sends: 0,
+            failed_send: None,
+            alteration: None,
             blocks: Vec::new(),
         }
     }
@@ -116,9 +127,16 @@ impl<'l> Play<'l> {
     fn look(&mut self, time: Duration) -> Option<Observation> {
         let seen = self.link.next(self.link.now() + time);
         self.note(Event::Saw(seen.clone().unwrap_or(Observation::Nothing)));
-        match seen {
+        match &seen {
             Some(Observation::Established { .. }) => self.connected = true,
             Some(Observation::Disconnected | Observation::Closed) => self.connected = false,
+            Some(Observation::Sent) => {
+                self.unanswered_sends = self.unanswered_sends.saturating_sub(1);
+            }
+            Some(Observation::Failed { operation: Operation::Send, error }) => {
+                self.unanswered_sends = self.unanswered_sends.saturating_sub(1);
+                self.failed_send.get_or_insert_with(|| error.clone());
+            }
             _ => {}
         }
         seen
@@ -173,8 +191,17 @@ impl<'l> Play<'l> {
         }
     }
 
+    /// Alters each message that is sent from here on, header included.
+    pub fn alter_messages(&mut self, alteration: fn(&mut Vec<u8>)) {
+        self.alteration = Some(alteration);
+    }
+
     /// Sends bytes as a message.
-    pub fn send_bytes(&mut self, message: Vec<u8>) {
+    pub fn send_bytes(&mut self, mut message: Vec<u8>) {
+        if let Some(alter) = self.alteration {
+            alter(&mut message);
+        }
+        self.unanswered_sends += 1;
         self.act(Action::Send { message: Bytes(message) });
     }
 
