@@ -13,9 +13,13 @@ mod zero_pages;
 
 use super::Case;
 
-const CHAPTERS: [&[Case]; 10] = [
-    connection::CASES,
-    control_channel::CASES,
+const CHAPTERS: &[&[Case]] = &[
+    connection::destination::CASES,
+    connection::source::CASES,
+    control_channel::destination::CASES,
+    control_channel::destination_rejects::CASES,
+    control_channel::source::CASES,
+    control_channel::source_rejects::CASES,
     ram_blocks::CASES,
     registration::CASES,
     ram_writes::CASES,
@@ -28,5 +32,5 @@ const CHAPTERS: [&[Case]; 10] = [
 
 /// All cases, in the order of the chapters.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    CHAPTERS.into_iter().flatten()
+    CHAPTERS.iter().copied().flatten()
 }

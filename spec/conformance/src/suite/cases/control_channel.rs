@@ -1,5 +1,0 @@
-//! Chapter 3: the control channel.
-
-use crate::suite::Case;
-
-pub(super) const CASES: &[Case] = &[];
