@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod command;
+mod end_of_stream;
 mod header;
 mod kind;
 mod ram_block_list;
@@ -14,6 +15,7 @@ pub use capabilities::Capabilities;
 pub use command::{
     Command, Compress, RamBlock, RegisterRequest, RegisterResult, UnregisterRequest,
 };
+pub use end_of_stream::find_description;
 pub use header::Header;
 pub use kind::Kind;
 pub use ram_block_list::{NamedBlock, RAM_BLOCKS_MAX, find_ram_block_list};

@@ -68,6 +68,15 @@ pub enum Action {
         /// The seed.
         seed: u64,
     },
+    /// Sets RAM of the suite's side to zero.
+    Zero {
+        /// The RAM block.
+        block: u32,
+        /// Where it begins in the block, in bytes.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
     /// Looks at RAM of the suite's side. Answered by [`Observation::Ram`].
     Look {
         /// The RAM block.

@@ -155,6 +155,9 @@ pub struct Case {
     pub peer: Peer,
     /// Whether the migration comes to its end, so that the guest moves.
     pub completes: bool,
+    /// Whether the suite's side gives keys or addresses that are no good: that the peer uses them is
+    /// not held against it.
+    pub misleads: bool,
     /// The play.
     pub body: fn(&mut Play<'_>) -> Result<(), Stop>,
     /// What is judged when the play is over, if it came to its last line.
@@ -181,6 +184,7 @@ impl Case {
             accepts: "",
             peer: Peer { pin_all: false, unregisters: false, faults: &[] },
             completes: false,
+            misleads: false,
             body,
             after: None,
         }
@@ -269,6 +273,13 @@ impl Case {
     #[must_use]
     pub const fn completes(mut self) -> Self {
         self.completes = true;
+        self
+    }
+
+    /// With keys or addresses that are no good.
+    #[must_use]
+    pub const fn misleads(mut self) -> Self {
+        self.misleads = true;
         self
     }
 

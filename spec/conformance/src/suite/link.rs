@@ -122,6 +122,17 @@ impl<H: Host> Live<H> {
         debug_assert!(filled.is_ok(), "cases fill what they have allocated");
     }
 
+    fn zero(&mut self, block: u32, offset: u64, length: u64) {
+        let mut adapter = self.host.adapter();
+        let zeroed = for_each_piece(length, |piece, bytes| {
+            match adapter.write(BlockIndex::new(block), offset + piece, &vec![0; bytes]) {
+                true => Ok(()),
+                false => Err(()),
+            }
+        });
+        debug_assert!(zeroed.is_ok(), "cases set to zero what they have allocated");
+    }
+
     fn look(&mut self, block: u32, offset: u64, length: u64) {
         let adapter = self.host.adapter();
         let (mut zero, mut hash) = (true, Sha256::new());
@@ -183,6 +194,9 @@ impl<H: Host> Link for Live<H> {
             Action::Allocate { length } => return self.allocate(*length),
             Action::Fill { block, offset, length, seed } => {
                 return self.fill(*block, *offset, *length, *seed);
+            }
+            Action::Zero { block, offset, length } => {
+                return self.zero(*block, *offset, *length);
             }
             Action::Look { block, offset, length } => return self.look(*block, *offset, *length),
             Action::Register { region, block, offset, length, access } => {

@@ -192,7 +192,7 @@ fn findings_of(case: &Case, aftermath: &Aftermath) -> Vec<Finding> {
     if let Some(regions @ 1..) = aftermath.regions_left {
         find("CON-33", format!("{regions} regions are still registered"));
     }
-    for breach in &aftermath.breaches {
+    for breach in aftermath.breaches.iter().filter(|_| !case.misleads) {
         find("CON-32", format!("against the rules of verbs: {breach}"));
     }
     let owner = aftermath.guest_owner.as_deref();

@@ -1,12 +1,9 @@
 //! Playing the destination, with a source under test.
 
 use super::{
-    Access, Action, Bytes, Column, Kind, Message, Observation, Play, Region, Stop, breach,
+    Access, Action, Bytes, CHUNK, Column, Kind, Message, Observation, Play, Region, Stop, breach,
 };
 use crate::codec::{Capabilities, Command, RamBlock, RegisterResult, find_ram_block_list};
-
-/// Bytes of a chunk.
-const CHUNK: u64 = 1 << 20;
 
 /// What a source has asked for so far, and what it was given.
 #[derive(Clone, Debug, Default)]
@@ -117,8 +114,7 @@ impl Play<'_> {
             Kind::QemuFile => asked.stream.extend_from_slice(&message.payload),
             Kind::RamBlocksRequest => {
                 self.place_blocks(asked)?;
-                let blocks: Vec<_> = self.blocks.iter().copied().map(Command::RamBlock).collect();
-                self.send_commands(Kind::RamBlocksResult, &blocks);
+                self.answer_blocks();
             }
             Kind::RegisterRequest => {
                 let results = self.results_for(asked, message)?;
@@ -143,12 +139,26 @@ impl Play<'_> {
     /// # Errors
     /// [`Stop`] if the stream has no list of them.
     pub fn place_blocks(&mut self, asked: &mut Asked) -> Result<(), Stop> {
+        self.place_blocks_in(asked, |play, length| {
+            play.make_region(length, Access::RemoteWrite, false)
+        })
+    }
+
+    /// The same in memory that `make` has ready for a block of a length.
+    ///
+    /// # Errors
+    /// [`Stop`] if the stream has no list of them.
+    pub fn place_blocks_in(
+        &mut self,
+        asked: &mut Asked,
+        mut make: impl FnMut(&mut Self, u64) -> Result<Region, Stop>,
+    ) -> Result<(), Stop> {
         let Some(list) = find_ram_block_list(&asked.stream) else {
             return Err(breach("STR-2", "the stream does not end with the list and a hook word"));
         };
         let mut offset = 0;
         for named in &list {
-            let region = self.make_region(named.length, Access::RemoteWrite, false)?;
+            let region = make(self, named.length)?;
             asked.regions.push(region);
             self.blocks.push(RamBlock {
                 remote_address: region.address,
@@ -159,6 +169,12 @@ impl Play<'_> {
             offset += named.length.next_multiple_of(CHUNK);
         }
         Ok(())
+    }
+
+    /// Says where the RAM blocks lie.
+    pub fn answer_blocks(&mut self) {
+        let blocks: Vec<_> = self.blocks.iter().copied().map(Command::RamBlock).collect();
+        self.send_commands(Kind::RamBlocksResult, &blocks);
     }
 
     /// The results of a REGISTER_REQUEST, after a check that it asks for what exists.
@@ -192,17 +208,28 @@ impl Play<'_> {
     /// # Errors
     /// [`Stop`] if it does otherwise.
     pub fn serve_to_the_end(&mut self, asked: &mut Asked) -> Result<(), Stop> {
-        loop {
-            self.ready();
-            let seen = self.wait_for("a command, or the end", |seen| match seen {
-                Observation::Received { message } => Some(Some(message.0.clone())),
-                Observation::Disconnected => Some(None),
-                _ => None,
-            })?;
-            let Some(bytes) = seen else { return Ok(()) };
-            let message = Message::decode(&bytes)?;
-            asked.messages.push(message.clone());
+        while let Some(message) = self.take_command_unless_ended(asked)? {
             self.serve(asked, &message)?;
         }
+        Ok(())
+    }
+
+    /// Sends READY, and takes the command that it allows, or `None` if the source disconnects.
+    ///
+    /// # Errors
+    /// [`Stop`] if it does neither.
+    pub fn take_command_unless_ended(
+        &mut self,
+        asked: &mut Asked,
+    ) -> Result<Option<Message>, Stop> {
+        self.ready();
+        let seen = self.wait_for("a command, or the end", |seen| match seen {
+            Observation::Received { message } => Some(Some(message.0.clone())),
+            Observation::Disconnected => Some(None),
+            _ => None,
+        })?;
+        let message = seen.map(|bytes| Message::decode(&bytes)).transpose()?;
+        asked.messages.extend(message.clone());
+        Ok(message)
     }
 }

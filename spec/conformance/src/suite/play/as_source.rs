@@ -1,6 +1,8 @@
 //! Playing the source, with a destination under test.
 
-use super::{Access, Action, Bytes, Kind, Observation, Operation, Play, Region, Stop, breach};
+use super::{
+    Access, Action, Bytes, CHUNK, Kind, Observation, Operation, Play, Region, Stop, breach,
+};
 use crate::codec::{Capabilities, Command, Compress, RegisterRequest, RegisterResult};
 
 /// Bytes of the stream in one message.
@@ -94,6 +96,33 @@ impl Play<'_> {
         Ok(())
     }
 
+    /// Sends bytes of the stream to a destination that may not like them. Whether it has taken all:
+    /// if not, it has ended the migration.
+    ///
+    /// # Errors
+    /// [`Stop`] if it does neither.
+    pub fn stream_is_taken(&mut self, bytes: &[u8]) -> Result<bool, Stop> {
+        for piece in bytes.chunks(PIECE) {
+            self.send(Kind::QemuFile, piece);
+            if !self.take_ready_unless_ended()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the READY after a command, unless the destination ends the migration. Whether it came.
+    ///
+    /// # Errors
+    /// [`Stop`] if the destination does neither.
+    pub fn take_ready_unless_ended(&mut self) -> Result<bool, Stop> {
+        match self.take_message_unless_ended()?.map(|message| message.kind()) {
+            Some(Kind::Ready) => Ok(true),
+            None => Ok(false),
+            Some(kind) => Err(breach("CTL-22", format!("{kind} instead of {}", Kind::Ready))),
+        }
+    }
+
     /// Connects and sends the stream up to the hook word after the list of RAM blocks.
     ///
     /// # Errors
@@ -145,6 +174,18 @@ impl Play<'_> {
         Ok(agreed)
     }
 
+    /// The same with all RAM pinned.
+    ///
+    /// # Errors
+    /// [`Stop`] if the destination does otherwise, or pins nothing.
+    pub fn reach_pinned_round(&mut self) -> Result<(), Stop> {
+        let agreed = self.reach_round(Capabilities::PIN_ALL)?;
+        if agreed.flags & Capabilities::PIN_ALL == 0 {
+            return Err(Stop::Unsupported { what: "pin-all".into() });
+        }
+        Ok(())
+    }
+
     /// Ends a round, and takes the READY after it.
     ///
     /// # Errors
@@ -165,6 +206,18 @@ impl Play<'_> {
     #[must_use]
     pub fn destination_block(&self, block: u32) -> Option<crate::codec::RamBlock> {
         self.blocks.get(usize::try_from(block).ok()?).copied()
+    }
+
+    /// The first RAM block, if it is whole chunks long enough: those from `0` to `chunks - 1` may be
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`Stop::Unsupported`] if the guest has no such block.
+    pub fn first_block(&self, chunks: u64) -> Result<crate::codec::RamBlock, Stop> {
+        let what = || format!("a guest whose first RAM block has {chunks} chunks");
+        self.destination_block(0)
+            .filter(|block| block.length.div_ceil(CHUNK) >= chunks)
+            .ok_or_else(|| Stop::Unsupported { what: what() })
     }
 
     /// A request to register `further` chunks after the one at `offset` of a block.
@@ -224,11 +277,32 @@ impl Play<'_> {
         rkey: u32,
     ) -> Result<Result<(), String>, Stop> {
         self.post_write(from, length, remote_address, rkey);
+        self.written()
+    }
+
+    /// Waits for the completion of an RDMA WRITE. The error if it failed.
+    ///
+    /// # Errors
+    /// [`Stop`] if there is no completion.
+    pub fn written(&mut self) -> Result<Result<(), String>, Stop> {
         self.wait_for("the completion of an RDMA WRITE", |seen| match seen {
             Observation::Written => Some(Ok(())),
             Observation::Failed { operation: Operation::Write, error } => Some(Err(error.clone())),
             _ => None,
         })
+    }
+
+    /// Ends a migration whose round is open, as a source does: this round, the last round, in which
+    /// nothing more is written, and the stream.
+    ///
+    /// # Errors
+    /// [`Stop`] if the destination does otherwise.
+    pub fn finish_migration(&mut self) -> Result<(), Stop> {
+        self.finish_round()?;
+        let last = self.guest().before_last_round.clone();
+        self.stream(&last)?;
+        self.finish_round()?;
+        self.finish_stream()
     }
 
     /// Ends the stream as a source does: the end of the last round has been sent before. Waits for

@@ -3,7 +3,9 @@
 mod as_destination;
 mod as_source;
 mod end;
+mod chunk_keys;
 mod message;
+mod mirror;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -15,7 +17,12 @@ use super::{Action, Aftermath, Bytes, Column, Entry, Finding, Link, Observation,
 use crate::codec::{Command, Kind};
 pub use as_destination::Asked;
 pub use as_source::Answer;
+pub use chunk_keys::ChunkKeys;
 pub use message::Message;
+pub use mirror::{Mirror, different_ram};
+
+/// Bytes of a chunk.
+pub const CHUNK: u64 = 1 << 20;
 
 /// What a play has at hand.
 #[derive(Clone, Debug)]
@@ -237,6 +244,25 @@ impl<'l> Play<'l> {
         }
     }
 
+    /// The next message of the peer, or `None` once it has ended the migration, with ERROR before or
+    /// without.
+    ///
+    /// # Errors
+    /// [`Stop`] if it does neither, or sends what is no message.
+    pub fn take_message_unless_ended(&mut self) -> Result<Option<Message>, Stop> {
+        let seen = self.wait_for("a message, or the end of the migration", |seen| match seen {
+            Observation::Received { message } => Some(Some(message.0.clone())),
+            Observation::Disconnected => Some(None),
+            _ => None,
+        })?;
+        let Some(bytes) = seen else { return Ok(None) };
+        let message = Message::decode(&bytes)?;
+        if message.kind() == Kind::Error {
+            return self.wait_for_end().map(|()| None);
+        }
+        Ok(Some(message))
+    }
+
     /// The next message of the peer, which has to be of this kind.
     ///
     /// # Errors
@@ -297,6 +323,18 @@ impl<'l> Play<'l> {
         }
     }
 
+    /// Waits for the peer to end the connection, whatever it has sent before: for plays in which
+    /// messages of the peer may be on their way when it learns why it has to end.
+    ///
+    /// # Errors
+    /// [`Stop::Timeout`] if it does not.
+    pub fn wait_for_end(&mut self) -> Result<(), Stop> {
+        self.wait_for("the peer to end the migration", |seen| match seen {
+            Observation::Disconnected => Some(()),
+            _ => None,
+        })
+    }
+
     /// Ends the connection.
     pub fn disconnect(&mut self) {
         self.act(Action::Disconnect);
@@ -320,9 +358,36 @@ impl<'l> Play<'l> {
         if fill {
             self.act(Action::Fill { block, offset: 0, length, seed });
         }
+        let (region, rkey) = self.register_memory(block, 0, length, access)?;
+        Ok(Region { region, block, address, length, rkey })
+    }
+
+    /// Registers a part of the RAM of a region under a name and a key of its own.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if the suite's host cannot.
+    pub fn make_region_inside(
+        &mut self,
+        of: &Region,
+        offset: u64,
+        length: u64,
+        access: Access,
+    ) -> Result<Region, Stop> {
+        let (region, rkey) = self.register_memory(of.block, offset, length, access)?;
+        Ok(Region { region, block: of.block, address: of.address + offset, length, rkey })
+    }
+
+    /// The name and the key of memory that is registered now.
+    fn register_memory(
+        &mut self,
+        block: u32,
+        offset: u64,
+        length: u64,
+        access: Access,
+    ) -> Result<(u32, u32), Stop> {
         let region = self.next_region;
         self.next_region += 1;
-        self.act(Action::Register { region, block, offset: 0, length, access });
+        self.act(Action::Register { region, block, offset, length, access });
         let rkey =
             self.wait_for("the registration of the suite's own memory", |seen| match seen {
                 Observation::Registered { region: of, rkey } if *of == region => Some(Some(*rkey)),
@@ -331,7 +396,24 @@ impl<'l> Play<'l> {
             })?;
         let no_region =
             || Stop::Inconclusive { what: "the suite's memory cannot be registered".into() };
-        Ok(Region { region, block, address, length, rkey: rkey.ok_or_else(no_region)? })
+        Ok((region, rkey.ok_or_else(no_region)?))
+    }
+
+    /// Gives a region of the suite's side back: its key is good for nothing from here on.
+    ///
+    /// # Errors
+    /// [`Stop::Inconclusive`] if the suite's host cannot.
+    pub fn give_back(&mut self, region: &Region) -> Result<(), Stop> {
+        let Region { region, .. } = *region;
+        self.act(Action::Deregister { region });
+        let given_back =
+            self.wait_for("the end of a registration of the suite's own", |seen| match seen {
+                Observation::Deregistered { region: of } if *of == region => Some(true),
+                Observation::Failed { operation: Operation::Deregister, .. } => Some(false),
+                _ => None,
+            })?;
+        let stays = || Stop::Inconclusive { what: "the suite's memory stays registered".into() };
+        given_back.then_some(()).ok_or_else(stays)
     }
 
     /// The digest of RAM of the suite's side, and whether it is all zero.
