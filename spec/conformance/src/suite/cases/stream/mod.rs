@@ -1,0 +1,6 @@
+//! Chapter 8: the stream.
+
+pub(super) mod destination;
+pub(super) mod destination_finds_blocks;
+mod set_up;
+pub(super) mod source;

@@ -1,5 +1,0 @@
-//! Chapter 7: zero pages.
-
-use crate::suite::Case;
-
-pub(super) const CASES: &[Case] = &[];
