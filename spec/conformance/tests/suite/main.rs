@@ -1,5 +1,7 @@
 //! The suite, played against this project's own machines.
 
+mod catalogue;
+
 use core::time::Duration;
 
 use rdma_migration_conformance::suite::guest::Guest;

@@ -146,7 +146,7 @@ fn middle_of_a_chunk(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     let block = play.first_block(2)?;
     let end = block.length.min(2 * CHUNK);
-    let result = register_one(play, play.request_for(0, CHUNK + (end - CHUNK) / 2 + 1, 0))?;
+    let result = register_one(play, (0, CHUNK + (end - CHUNK) / 2 + 1, 0))?;
     let is_block = result.host_address == block.remote_address;
     play.check(is_block, "REG-17", "the address is not the block's");
     write_with(play, result, (CHUNK, end - CHUNK), "REG-14")
@@ -156,14 +156,14 @@ fn last_byte(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     let length = play.first_block(1)?.length;
     let start = (length - 1) / CHUNK * CHUNK;
-    let result = register_one(play, play.request_for(0, length - 1, 0))?;
+    let result = register_one(play, (0, length - 1, 0))?;
     write_with(play, result, (start, length - start), "REG-14")
 }
 
 fn key_ends(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(2)?;
-    let result = register_one(play, play.request_for(0, 0, 0))?;
+    let result = register_one(play, (0, 0, 0))?;
     write_with(play, result, (CHUNK - 1, 1), "REG-14")?;
     write_against(play, result, (CHUNK - 1, 2), "REG-14")
 }
@@ -171,7 +171,7 @@ fn key_ends(play: &mut Play<'_>) -> Result<(), Stop> {
 fn key_begins(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(2)?;
-    let result = register_one(play, play.request_for(0, CHUNK, 0))?;
+    let result = register_one(play, (0, CHUNK, 0))?;
     write_with(play, result, (CHUNK, 1), "REG-14")?;
     write_against(play, result, (CHUNK - 1, 2), "REG-14")
 }
@@ -179,7 +179,7 @@ fn key_begins(play: &mut Play<'_>) -> Result<(), Stop> {
 fn span(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(2)?;
-    let result = register_one(play, play.request_for(0, 0, 1))?;
+    let result = register_one(play, (0, 0, 1))?;
     write_with(play, result, (0, CHUNK), "REG-14")?;
     write_with(play, result, (CHUNK, 4096), "REG-14")
 }
@@ -187,7 +187,7 @@ fn span(play: &mut Play<'_>) -> Result<(), Stop> {
 fn whole_block(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     let length = play.first_block(2)?.length;
-    let result = register_one(play, play.request_for(0, 0, (length - 1) / CHUNK))?;
+    let result = register_one(play, (0, 0, (length - 1) / CHUNK))?;
     write_with(play, result, (0, 4096), "REG-14")?;
     write_with(play, result, (length - 4096, 4096), "REG-14")
 }
@@ -195,7 +195,7 @@ fn whole_block(play: &mut Play<'_>) -> Result<(), Stop> {
 fn span_from_middle(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     let length = play.first_block(2)?.length.min(2 * CHUNK);
-    let result = register_one(play, play.request_for(0, CHUNK / 2, 1))?;
+    let result = register_one(play, (0, CHUNK / 2, 1))?;
     write_with(play, result, (0, 1), "REG-14")?;
     write_with(play, result, (length - 1, 1), "REG-14")
 }
@@ -235,9 +235,8 @@ fn encoded(play: &mut Play<'_>) -> Result<(), Stop> {
 
 fn again(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
-    let request = play.request_for(0, 0, 0);
-    let first = register_one(play, request)?;
-    let second = register_one(play, request)?;
+    let first = register_one(play, (0, 0, 0))?;
+    let second = register_one(play, (0, 0, 0))?;
     play.check(first.rkey == second.rkey, "REG-15", "the second request has another key");
     write_with(play, first, (0, 4096), "REG-15")
 }
@@ -245,8 +244,8 @@ fn again(play: &mut Play<'_>) -> Result<(), Stop> {
 fn again_in_a_span(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(2)?;
-    let span = register_one(play, play.request_for(0, 0, 1))?;
-    let second = register_one(play, play.request_for(0, CHUNK, 0))?;
+    let span = register_one(play, (0, 0, 1))?;
+    let second = register_one(play, (0, CHUNK, 0))?;
     play.check(span.rkey == second.rkey, "REG-15", "the chunk has another key than its span");
     write_with(play, span, (CHUNK - 1, 2), "REG-15")
 }
@@ -281,8 +280,8 @@ fn most_requests(play: &mut Play<'_>) -> Result<(), Stop> {
 fn key_of_another(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(2)?;
-    let one = register_one(play, play.request_for(0, 0, 0))?;
-    let two = register_one(play, play.request_for(0, CHUNK, 0))?;
+    let one = register_one(play, (0, 0, 0))?;
+    let two = register_one(play, (0, CHUNK, 0))?;
     write_with(play, one, (0, 4096), "REG-14")?;
     write_with(play, two, (CHUNK, 4096), "REG-14")?;
     if one.rkey == two.rkey {
@@ -294,7 +293,7 @@ fn key_of_another(play: &mut Play<'_>) -> Result<(), Stop> {
 
 fn in_the_first_round(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_exchanged(0)?;
-    let result = register_one(play, play.request_for(0, 0, 0))?;
+    let result = register_one(play, (0, 0, 0))?;
     write_with(play, result, (0, 4096), "REG-14")
 }
 
@@ -329,6 +328,6 @@ fn fail(play: &mut Play<'_>) -> Result<(), Stop> {
 
 fn silence(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
-    register_one(play, play.request_for(0, 0, 0))?;
+    register_one(play, (0, 0, 0))?;
     play.expect_end("ERR-2")
 }

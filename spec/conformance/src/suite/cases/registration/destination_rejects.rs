@@ -189,7 +189,7 @@ fn rejects(
 fn overlaps(play: &mut Play<'_>, first: (u64, u64), second: (u64, u64)) -> Result<(), Stop> {
     play.reach_round(0)?;
     play.first_block(3)?;
-    register_one(play, play.request_for(0, first.0, first.1))?;
+    register_one(play, (0, first.0, first.1))?;
     let request = Command::RegisterRequest(play.request_for(0, second.0, second.1));
     play.send_commands(Kind::RegisterRequest, &[request]);
     play.expect_end("REG-21")

@@ -1,7 +1,7 @@
 //! A destination takes back what it has registered.
 
 use super::{register_one, write_against, write_with};
-use crate::codec::{Command, Kind, RegisterRequest, UnregisterRequest};
+use crate::codec::{Command, Kind, UnregisterRequest};
 use crate::suite::play::{CHUNK, Message};
 use crate::suite::{Case, Play, Stop};
 
@@ -14,7 +14,7 @@ const FIRST: UnregisterRequest = UnregisterRequest { chunk: 0, block: 0 };
 pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-060", "a chunk is given back", &["REG-32", "REG-33"], |play| {
         play.reach_round(0)?;
-        let result = register_one(play, play.request_for(0, 0, 0))?;
+        let result = register_one(play, (0, 0, 0))?;
         write_with(play, result, (0, 4096), "REG-14")?;
         give_back(play, FIRST)?;
         write_against(play, result, (0, 4096), "REG-32")
@@ -27,7 +27,7 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-061", "a span is given back whole", &["REG-32"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        let result = register_one(play, play.request_for(0, 0, 1))?;
+        let result = register_one(play, (0, 0, 1))?;
         give_back(play, FIRST)?;
         write_against(play, result, (CHUNK, 4096), "REG-32")
     })
@@ -38,8 +38,8 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-062", "one chunk of two is given back", &["REG-32", "REG-14"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        let first = register_one(play, play.request_for(0, 0, 0))?;
-        let second = register_one(play, play.request_for(0, CHUNK, 0))?;
+        let first = register_one(play, (0, 0, 0))?;
+        let second = register_one(play, (0, CHUNK, 0))?;
         give_back(play, FIRST)?;
         write_with(play, second, (CHUNK, 4096), "REG-14")?;
         write_against(play, first, (0, 4096), "REG-32")
@@ -51,14 +51,11 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-063", "several chunks are given back", &["REG-33", "REG-32"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        let requests = [play.request_for(0, 0, 0), play.request_for(0, CHUNK, 0)];
-        let mut keys = Vec::new();
-        for request in requests {
-            keys.push(register_one(play, request)?);
-        }
+        register_one(play, (0, 0, 0))?;
+        let second_key = register_one(play, (0, CHUNK, 0))?;
         let second = UnregisterRequest { chunk: 1, ..FIRST };
         finished(play, &[FIRST, second])?;
-        write_against(play, keys[1], (CHUNK, 4096), "REG-32")
+        write_against(play, second_key, (CHUNK, 4096), "REG-32")
     })
     .text(
         "Two requests to unregister a chunk in one message, and a write into the second chunk.",
@@ -66,9 +63,9 @@ pub(in super::super) const CASES: &[Case] = &[
     ),
     Case::destination("D-REG-064", "a chunk is registered again", &["REG-14", "REG-32"], |play| {
         play.reach_round(0)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         give_back(play, FIRST)?;
-        let result = register_one(play, play.request_for(0, 0, 0))?;
+        let result = register_one(play, (0, 0, 0))?;
         write_with(play, result, (0, 4096), "REG-14")
     })
     .text(
@@ -78,9 +75,9 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-065", "given back, then in a span", &["REG-14", "REG-32"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         give_back(play, FIRST)?;
-        let result = register_one(play, play.request_for(0, 0, 1))?;
+        let result = register_one(play, (0, 0, 1))?;
         write_with(play, result, (CHUNK - 1, 2), "REG-14")
     })
     .text(
@@ -89,7 +86,7 @@ pub(in super::super) const CASES: &[Case] = &[
     ),
     Case::destination("D-REG-066", "fields of an unregister request that nobody reads", &["REG-5"], |play| {
         play.reach_round(0)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         let mut payload = Vec::new();
         Command::UnregisterRequest(FIRST).encode(&mut payload);
         payload[12..24].fill(0xa5);
@@ -110,7 +107,7 @@ pub(in super::super) const CASES: &[Case] = &[
     .dangerous(),
     Case::destination("D-REG-068", "a chunk that was given back before", &["REG-31"], |play| {
         play.reach_round(0)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         give_back(play, FIRST)?;
         rejects(play, &[FIRST], "REG-31")
     })
@@ -119,14 +116,14 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-069", "the middle of a span", &["REG-31"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        register_one(play, play.request_for(0, 0, 1))?;
+        register_one(play, (0, 0, 1))?;
         rejects(play, &[UnregisterRequest { chunk: 1, ..FIRST }], "REG-31")
     })
     .text("A request to unregister the second chunk of a span.", ENDS)
     .dangerous(),
     Case::destination("D-REG-070", "a chunk twice in a message", &["REG-31"], |play| {
         play.reach_round(0)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         rejects(play, &[FIRST, FIRST], "REG-31")
     })
     .text("Two requests to unregister the same chunk in one message.", ENDS)
@@ -147,7 +144,7 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-REG-073", "an address in place of a chunk", &["REG-31"], |play| {
         play.reach_round(0)?;
         play.first_block(2)?;
-        register_one(play, play.request_for(0, CHUNK, 0))?;
+        register_one(play, (0, CHUNK, 0))?;
         let chunk = play.ram_address(0, CHUNK);
         rejects(play, &[UnregisterRequest { chunk, ..FIRST }], "REG-31")
     })
@@ -194,7 +191,7 @@ pub(in super::super) const CASES: &[Case] = &[
     .dangerous(),
     Case::destination("D-REG-081", "memory that cannot be given back", &["REG-32", "CON-33"], |play| {
         play.reach_round(0)?;
-        register_one(play, play.request_for(0, 0, 0))?;
+        register_one(play, (0, 0, 0))?;
         play.send_commands(Kind::UnregisterRequest, &[Command::UnregisterRequest(FIRST)]);
         play.expect_end("REG-32")
     })
@@ -226,8 +223,7 @@ pub(in super::super) const CASES: &[Case] = &[
 /// Registers the first chunk and asks for its end.
 fn ask(play: &mut Play<'_>) -> Result<(), Stop> {
     play.reach_round(0)?;
-    let request: RegisterRequest = play.request_for(0, 0, 0);
-    register_one(play, request)?;
+    register_one(play, (0, 0, 0))?;
     play.send_commands(Kind::UnregisterRequest, &[Command::UnregisterRequest(FIRST)]);
     Ok(())
 }
@@ -264,7 +260,7 @@ fn rejects_payload(
     spoil: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), Stop> {
     play.reach_round(0)?;
-    register_one(play, play.request_for(0, 0, 0))?;
+    register_one(play, (0, 0, 0))?;
     let mut payload = Vec::new();
     Command::UnregisterRequest(FIRST).encode(&mut payload);
     spoil(&mut payload);

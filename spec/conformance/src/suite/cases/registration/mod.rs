@@ -6,12 +6,16 @@ pub(super) mod destination_unregisters;
 pub(super) mod source;
 pub(super) mod source_unregisters;
 
-use crate::codec::{RegisterRequest, RegisterResult};
+use crate::codec::RegisterResult;
 use crate::suite::play::breach;
 use crate::suite::{Play, Stop};
 
-/// Has one request carried out.
-fn register_one(play: &mut Play<'_>, request: RegisterRequest) -> Result<RegisterResult, Stop> {
+/// Has one request carried out: a RAM block, a place in it, and how many further chunks.
+fn register_one(
+    play: &mut Play<'_>,
+    (block, offset, further): (u32, u64, u64),
+) -> Result<RegisterResult, Stop> {
+    let request = play.request_for(block, offset, further);
     let results = play.register(&[request])?;
     results.first().copied().ok_or_else(|| breach("REG-16", "a result without a key"))
 }
