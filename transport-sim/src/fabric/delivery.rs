@@ -80,8 +80,8 @@ impl Fabric {
             return Err(Refusal::ReceiverNotReady);
         };
         if Header::parse(message).is_ok_and(|header| header.kind == Kind::Ready) && bytes <= room {
-            let twice = core::mem::replace(&mut endpoint.ready, true);
-            if twice {
+            endpoint.unused_ready += 1;
+            if endpoint.unused_ready > 1 {
                 self.breach(to.peer(), Breach::ReadyTwice);
             }
         }

@@ -106,8 +106,8 @@ pub(crate) struct Endpoint {
     pub(crate) next_work: u64,
     pub(crate) registrar_free_at: Instant,
     pub(crate) walker_free_at: Instant,
-    /// Whether the side holds a READY that it has not used.
-    pub(crate) ready: bool,
+    /// How many READY the side holds that it has not used.
+    pub(crate) unused_ready: usize,
     /// Whether the peer's program sees what this side sends.
     pub(crate) silent: bool,
     /// The number of the request that carries the latest message.
@@ -136,7 +136,7 @@ impl Endpoint {
             next_work: 0,
             registrar_free_at: Instant::ORIGIN,
             walker_free_at: Instant::ORIGIN,
-            ready: false,
+            unused_ready: 0,
             silent: false,
             latest_send: None,
             unsignaled_left: 0,

@@ -239,8 +239,9 @@ impl Fabric {
         self.endpoints.of(side).leaks().count()
     }
 
-    /// Says that the source's latest send carries the last bytes of the stream.
-    pub(crate) fn mark_last_send(&mut self) {
+    /// Says that the source's latest send carries the last bytes of the stream: the faults of the
+    /// last message strike it.
+    pub fn mark_last_send(&mut self) {
         self.last_send = self.endpoints.source.latest_send;
     }
 

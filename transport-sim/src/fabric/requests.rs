@@ -125,7 +125,10 @@ impl Fabric {
         if side == Side::Destination || kind == Kind::Error {
             return;
         }
-        if !core::mem::replace(&mut self.endpoints.source.ready, false) {
+        let unused = &mut self.endpoints.source.unused_ready;
+        if let Some(left) = unused.checked_sub(1) {
+            *unused = left;
+        } else {
             self.breach(side, Breach::CommandWithoutReady(kind));
         }
     }

@@ -154,6 +154,10 @@ where
         let mut adapter = seam.stand(fabric.port(*peer));
         let turned = catch_unwind(AssertUnwindSafe(|| turn(machine, &mut adapter, owner)));
         drop(adapter);
+        // From posting the last message on, and not before, a source is undecided.
+        if machine.guest_owner() == GuestOwner::Undecided {
+            fabric.mark_last_send();
+        }
         self.crashed = turned.err().map(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -98,7 +98,9 @@ pub(in super::super) const CASES: &[Case] = &[
     .text("READY behind the last message of the stream, which goes unused.", "The guest leaves.")
     .completes()
     .after(has_given_away),
-    Case::source("S-RND-009", "the last message is not acknowledged", &["RND-3"], to_the_end)
+    Case::source("S-RND-009", "the last message is not acknowledged", &["RND-3"], |play| {
+        reach_last_message(play).map(|_| ())
+    })
         .text(
             "What a destination answers; the acknowledgement of the last message never arrives.",
             "The migration has failed, and the guest's owner is undecided.",
@@ -106,7 +108,17 @@ pub(in super::super) const CASES: &[Case] = &[
         .completes()
         .faults(&["last-send-unacknowledged@1"])
         .after(|seen| owner_is(seen, "RND-3", "undecided")),
-    Case::source("S-RND-010", "the last message does not arrive", &["RND-3"], to_the_end)
+    Case::source("S-RND-010", "the last message does not arrive", &["RND-3"], |play| {
+        let mut asked = play.reach_accepted()?;
+        loop {
+            match play.take_command(&mut asked) {
+                Ok(message) => play.serve(&mut asked, &message)?,
+                // The link was cut, and nothing says so to this side.
+                Err(Stop::Timeout { .. }) => return Ok(()),
+                Err(stop) => return Err(stop),
+            }
+        }
+    })
         .text(
             "What a destination answers; the link is cut as the last message leaves.",
             "The migration has failed, and the guest's owner is undecided.",
@@ -223,15 +235,6 @@ fn reach_last_message(play: &mut Play<'_>) -> Result<Asked, Stop> {
             return Ok(asked);
         }
     }
-}
-
-/// Serves a source whose last message has a fate of its own.
-fn to_the_end(play: &mut Play<'_>) -> Result<(), Stop> {
-    let mut asked = play.reach_accepted()?;
-    while let Some(message) = play.take_command_unless_ended(&mut asked)? {
-        play.serve(&mut asked, &message)?;
-    }
-    Ok(())
 }
 
 /// The first message behind the last round that is full: more of the stream follows.
