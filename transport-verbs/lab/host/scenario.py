@@ -15,6 +15,8 @@ class Scenario:
     within: float
     body: Callable[[Laboratory], None]
     fast: bool = False
+    # Too long for `--all`: it has to be named.
+    apart: bool = False
 
 
 def selected(scenarios, pattern):

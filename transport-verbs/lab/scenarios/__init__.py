@@ -3,6 +3,7 @@
 from scenarios import (
     capture,
     capture_ours,
+    conformance,
     faults,
     ours_to_ours,
     qemu_and_ours,
@@ -22,4 +23,5 @@ ALL = (
     *capture.SCENARIOS,
     *capture_ours.SCENARIOS,
     *faults.SCENARIOS,
+    *conformance.SCENARIOS,
 )

@@ -21,10 +21,15 @@ pub(super) fn run(name: &str, _arguments: &Arguments) -> Ending {
 
 /// Says how to get what is missing.
 pub(super) fn refuse(name: &str) -> Ending {
-    eprintln!(
-        "error: this program was built without real RDMA, which `{name}` needs. On Debian:\n  \
+    eprintln!("error: {}", needs(name));
+    Ending::BadInput
+}
+
+/// How to get what is missing.
+pub(super) fn needs(name: &str) -> String {
+    format!(
+        "this program was built without real RDMA, which `{name}` needs. On Debian:\n  \
          apt-get install libibverbs-dev librdmacm-dev libclang-dev pkg-config\n  \
          cargo build --release --package rdma-migration-conformance --features verbs"
-    );
-    Ending::BadInput
+    )
 }

@@ -50,7 +50,7 @@ impl Listed {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
-    let selected = selection::select(&arguments.selection.selection(true))?;
+    let selected = selection::select(&arguments.selection.selection(true, None))?;
     let cases: Vec<_> = selected.cases.into_iter().map(Listed::of).collect();
     let mut output = io::stdout().lock();
     written(match arguments.format {

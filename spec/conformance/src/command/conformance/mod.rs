@@ -1,6 +1,7 @@
 //! `rdma-migration conformance`: one file for each of its commands.
 
 mod list;
+mod peer;
 mod run;
 mod selection;
 mod show;

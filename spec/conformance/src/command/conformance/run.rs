@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Ending, OutputFormat, selection, written};
+use super::{Ending, OutputFormat, peer, selection, written};
 use rdma_migration_conformance::suite::cases;
 use rdma_migration_conformance::suite::expected::Expected;
-use rdma_migration_conformance::suite::peers::{Peers, Reference};
+use rdma_migration_conformance::suite::peers::Peers;
 use rdma_migration_conformance::suite::report::{Circumstances, Policy, Report};
 use rdma_migration_conformance::suite::session::Session;
 
@@ -27,9 +27,8 @@ use rdma_migration_conformance::suite::session::Session;
     passed that was expected to fail; 130 when the run was interrupted."
 )]
 pub(super) struct Arguments {
-    /// Who is judged.
-    #[arg(long, value_enum, default_value_t = PeerName::Reference)]
-    peer: PeerName,
+    #[command(flatten)]
+    who: peer::Who,
 
     #[command(flatten)]
     selection: selection::Which,
@@ -55,18 +54,10 @@ pub(super) struct Arguments {
     format: OutputFormat,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum PeerName {
-    /// This project's own implementation, on the simulator
-    Reference,
-}
-
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
-    let mut peers: Box<dyn Peers> = match arguments.peer {
-        PeerName::Reference => Box::new(Reference),
-    };
-    let selection = arguments.selection.selection(peers.expendable());
+    let mut peers = arguments.who.peers()?;
+    let selection = arguments.selection.selection(peers.expendable(), arguments.who.role());
     let selected = selection::select(&selection)?;
     let expected = arguments.expected.as_deref().map(|path| expected(path, peers.name()));
     let expected = expected.transpose()?;

@@ -29,10 +29,11 @@ pub(super) struct Which {
 
 impl Which {
     /// The cases of the suite that are meant, if a crash does no harm or otherwise.
-    pub(super) fn selection(&self, expendable: bool) -> Selection {
+    /// `role`: the only side that can be judged, if it is one.
+    pub(super) fn selection(&self, expendable: bool, role: Option<Role>) -> Selection {
         let default = if expendable { Profile::Full } else { Profile::Quick };
         Selection {
-            role: self.role,
+            role: self.role.or(role),
             filters: self.filter.clone(),
             levels: self.level.clone(),
             profile: self.profile.unwrap_or(default),

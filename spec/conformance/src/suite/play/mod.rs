@@ -51,7 +51,7 @@ pub struct Play<'l> {
     /// Why the first message was not taken that was not.
     failed_send: Option<String>,
     /// What is done to each message before it is sent.
-    alteration: Option<fn(&mut Vec<u8>)>,
+    alteration: Option<fn(&mut [u8])>,
     /// What the destination under test said of its RAM blocks, or the suite's side of its own.
     blocks: Vec<crate::codec::RamBlock>,
 }
@@ -199,7 +199,7 @@ impl<'l> Play<'l> {
     }
 
     /// Alters each message that is sent from here on, header included.
-    pub fn alter_messages(&mut self, alteration: fn(&mut Vec<u8>)) {
+    pub fn alter_messages(&mut self, alteration: fn(&mut [u8])) {
         self.alteration = Some(alteration);
     }
 

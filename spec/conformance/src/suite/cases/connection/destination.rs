@@ -120,7 +120,7 @@ pub(in crate::suite::cases) const CASES: &[Case] = &[
         "D-CON-032",
         "writes on their way to a side that fails",
         &["CON-32"],
-        |play| fail_under_writes(play),
+        fail_under_writes,
     )
     .text(
         "Writes with a key that was given, and between them a message that is no command.",

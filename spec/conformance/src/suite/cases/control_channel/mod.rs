@@ -32,7 +32,7 @@ fn little_endian(kind: Kind) -> Vec<u8> {
 }
 
 /// Puts what a stack may hold into the padding.
-fn fill_padding(message: &mut Vec<u8>) {
+fn fill_padding(message: &mut [u8]) {
     set(message, PADDING, 0x0000_567f);
 }
 
