@@ -57,5 +57,5 @@ pub use port::Port;
 pub use queue_pair::PATH_MTU_BYTES;
 pub use scripted::{Scripted, ScriptedSource};
 pub use side::{Side, Sides};
-pub use trace::{Opcode, Recorder, WireCounters};
+pub use trace::{DialogueTrace, Opcode, Recorder, WireCounters};
 pub use violation::{Breach, Violation};

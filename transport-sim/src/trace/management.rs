@@ -33,6 +33,33 @@ pub(super) struct Conversation {
     pub(super) source_port: u16,
 }
 
+/// What a datagram says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Datagram<'a> {
+    /// With private data, as are replies.
+    Request(&'a [u8]),
+    Reply(&'a [u8]),
+    ReadyToUse,
+    Reject {
+        by_consumer: bool,
+    },
+    DisconnectRequest,
+    DisconnectReply,
+}
+
+impl<'a> From<&'a Management> for Datagram<'a> {
+    fn from(message: &'a Management) -> Self {
+        match message {
+            Management::Request(data) => Self::Request(data),
+            Management::Reply(data) => Self::Reply(data),
+            Management::ReadyToUse => Self::ReadyToUse,
+            Management::Reject { by_consumer } => Self::Reject { by_consumer: *by_consumer },
+            Management::DisconnectRequest => Self::DisconnectRequest,
+            Management::DisconnectReply => Self::DisconnectReply,
+        }
+    }
+}
+
 /// The extended header in front of the datagram.
 pub(super) fn extension() -> [u8; 8] {
     let mut header = [0; 8];
@@ -44,21 +71,21 @@ pub(super) fn extension() -> [u8; 8] {
 
 /// The datagram that says `message`.
 pub(super) fn datagram(
-    message: &Management,
+    message: &Datagram<'_>,
     conversation: &Conversation,
     from: &Node,
     to: &Node,
 ) -> Vec<u8> {
     let mut bytes = header(attribute(message), conversation);
     match message {
-        Management::Request(data) => request(&mut bytes, conversation, from, to, data),
-        Management::Reply(data) => reply(&mut bytes, from, to, data),
-        Management::ReadyToUse | Management::DisconnectReply => identify(&mut bytes, from, to),
-        Management::DisconnectRequest => {
+        Datagram::Request(data) => request(&mut bytes, conversation, from, to, data),
+        Datagram::Reply(data) => reply(&mut bytes, from, to, data),
+        Datagram::ReadyToUse | Datagram::DisconnectReply => identify(&mut bytes, from, to),
+        Datagram::DisconnectRequest => {
             identify(&mut bytes, from, to);
             bytes.extend_from_slice(&(to.queue_pair << 8).to_be_bytes());
         }
-        Management::Reject { by_consumer } => {
+        Datagram::Reject { by_consumer } => {
             identify(&mut bytes, from, to);
             let reason = if *by_consumer { REASON_CONSUMER } else { REASON_INVALID_SERVICE };
             // That it answers a request, and that no further information follows.
@@ -70,14 +97,14 @@ pub(super) fn datagram(
     bytes
 }
 
-const fn attribute(message: &Management) -> u16 {
+const fn attribute(message: &Datagram<'_>) -> u16 {
     match message {
-        Management::Request(_) => 0x0010,
-        Management::Reject { .. } => 0x0012,
-        Management::Reply(_) => 0x0013,
-        Management::ReadyToUse => 0x0014,
-        Management::DisconnectRequest => 0x0015,
-        Management::DisconnectReply => 0x0016,
+        Datagram::Request(_) => 0x0010,
+        Datagram::Reject { .. } => 0x0012,
+        Datagram::Reply(_) => 0x0013,
+        Datagram::ReadyToUse => 0x0014,
+        Datagram::DisconnectRequest => 0x0015,
+        Datagram::DisconnectReply => 0x0016,
     }
 }
 
@@ -195,7 +222,7 @@ mod tests {
             service_port: 4444,
             source_port: 0xd5bb,
         };
-        let payload = datagram(message, &conversation, from, to);
+        let payload = datagram(&message.into(), &conversation, from, to);
         let packet = Packet {
             opcode: Opcode::Management,
             queue_pair: MANAGEMENT_QUEUE_PAIR,

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rdma_migration_protocol::time::Instant;
-use rdma_migration_protocol::transport::{TransportError, WriteRam};
+use rdma_migration_protocol::transport::TransportError;
 
 use super::frame::{Frame, Node, Packet, Payload as PacketPayload};
 use super::management::{self, Conversation, MANAGEMENT_QUEUE_PAIR};
@@ -22,7 +22,7 @@ use crate::side::{Side, Sides};
 
 const COMMENT: &str = "rdma-migration simulator; virtual time, seen at the source's port";
 /// An acknowledgement that says nothing about posted receives.
-const SYNDROME_ACKNOWLEDGE: u8 = 0x1f;
+pub(super) const SYNDROME_ACKNOWLEDGE: u8 = 0x1f;
 /// A receive is missing; try again after 0.64 ms.
 const SYNDROME_RECEIVER_NOT_READY: u8 = 0x20 | 12;
 const SYNDROME_SEQUENCE: u8 = 0x60;
@@ -263,7 +263,7 @@ impl Recorder {
         }
         let nodes = &self.nodes;
         let (local, remote) = (nodes.of(from), nodes.of(from.peer()));
-        let payload = management::datagram(message, &self.conversation, local, remote);
+        let payload = management::datagram(&message.into(), &self.conversation, local, remote);
         let number = self.management_numbers.of_mut(from);
         let packet = Packet {
             opcode: Opcode::Management,
@@ -301,7 +301,8 @@ impl Recorder {
             let write_extension;
             let extension: &[u8] = match &request.payload {
                 Payload::Write(write) if first => {
-                    write_extension = write_header(write);
+                    let address = write.remote_address.get();
+                    write_extension = write_header(address, write.rkey.get(), write.length);
                     &write_extension
                 }
                 Payload::Write(_) | Payload::Message(_) => &[],
@@ -349,7 +350,7 @@ impl Seen {
     }
 }
 
-const fn last_byte(side: Side) -> u8 {
+pub(super) const fn last_byte(side: Side) -> u8 {
     match side {
         Side::Source => 1,
         Side::Destination => 2,
@@ -364,13 +365,13 @@ fn opcode_of(payload: &Payload) -> fn(bool, bool) -> Opcode {
 }
 
 /// The extended header of an RDMA WRITE: address, key, length of the whole.
-fn write_header(write: &WriteRam) -> [u8; 16] {
+pub(super) fn write_header(remote_address: u64, key: u32, bytes: u64) -> [u8; 16] {
     let mut header = [0; 16];
     let (address, rest) = header.split_at_mut(8);
     let (rkey, length) = rest.split_at_mut(4);
-    address.copy_from_slice(&write.remote_address.get().to_be_bytes());
-    rkey.copy_from_slice(&write.rkey.get().to_be_bytes());
-    length.copy_from_slice(&u32::try_from(write.length).unwrap_or(u32::MAX).to_be_bytes());
+    address.copy_from_slice(&remote_address.to_be_bytes());
+    rkey.copy_from_slice(&key.to_be_bytes());
+    length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
     header
 }
 

@@ -9,6 +9,7 @@ pub mod action;
 pub mod aftermath;
 pub mod case;
 pub mod cases;
+pub mod evidence;
 pub mod expected;
 pub mod guest;
 pub mod hooks;

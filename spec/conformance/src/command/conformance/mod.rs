@@ -1,12 +1,16 @@
 //! `rdma-migration conformance`: one file for each of its commands.
 
 mod list;
+mod outputs;
 mod peer;
 mod run;
 mod selection;
 mod show;
+mod verify;
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -28,6 +32,7 @@ enum Command {
     List(list::Arguments),
     Run(Box<run::Arguments>),
     Show(show::Arguments),
+    Verify(verify::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -44,11 +49,17 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
         Command::List(arguments) => list::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
     };
     ended.unwrap_or_else(|message| {
         complain("error", &message);
         Ending::BadInput
     })
+}
+
+/// Writes a file that the arguments name.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn complain(what: &str, message: &str) {

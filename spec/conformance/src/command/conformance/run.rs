@@ -9,7 +9,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Ending, OutputFormat, peer, selection, written};
+use super::{Ending, OutputFormat, outputs, peer, selection, write_file, written};
 use rdma_migration_conformance::suite::cases;
 use rdma_migration_conformance::suite::expected::Expected;
 use rdma_migration_conformance::suite::peers::Peers;
@@ -49,6 +49,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     write_expected: Option<PathBuf>,
 
+    #[command(flatten)]
+    outputs: outputs::Outputs,
+
     /// How to write the report.
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
@@ -72,9 +75,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
         patience: session.patience,
         dangerous_left_out: selected.dangerous_left_out,
         repeat: repeat(arguments, peers.as_ref()),
-        evidence: false,
+        evidence: arguments.outputs.keeps_evidence(),
     };
     let mut report = Report::new(&about);
+    let mut evidence = arguments.outputs.begin_evidence(session, peers.as_ref())?;
     let interrupted = watch_for_interruption()?;
     let bar = bar(selected.cases.len());
     for case in &selected.cases {
@@ -84,10 +88,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
         }
         bar.set_message(format!("{}  {}", case.id, case.title));
         let judged = session.judge(peers.as_mut(), case);
+        evidence.add(&judged)?;
         report.add(judged, expected.as_ref(), &about);
         bar.inc(1);
     }
     bar.finish_and_clear();
+    evidence.finish()?;
+    arguments.outputs.write(&report)?;
     write_files(arguments, &report)?;
     show(&report, arguments.format)?;
     Ok(ending(&report))
@@ -166,10 +173,6 @@ fn write_files(arguments: &Arguments, report: &Report) -> Result<(), String> {
         write_file(path, text.as_bytes())?;
     }
     Ok(())
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn show(report: &Report, format: OutputFormat) -> Result<(), String> {

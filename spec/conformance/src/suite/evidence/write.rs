@@ -1,0 +1,100 @@
+//! Writes evidence.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::guest::GuestFile;
+use super::manifest::{Listed, Manifest};
+use super::verdict::VerdictFile;
+use super::{
+    CAPTURE, DIALOGUE, Dialogue, FORMAT, GUEST, Header, MANIFEST, PROTOCOL_VERSION, VERDICT,
+    canonical, capture, digest,
+};
+use crate::suite::Guest;
+use crate::suite::session::{Judged, Session};
+
+/// A folder of evidence that is being written.
+#[derive(Debug)]
+pub struct Evidence {
+    folder: PathBuf,
+    session: Session,
+    peer: String,
+    guest_sha256: String,
+    cases: Vec<Listed>,
+}
+
+impl Evidence {
+    /// Begins a folder, which must not exist or be empty.
+    ///
+    /// # Errors
+    /// If it has something in it, and what the operating system says.
+    pub fn begin(folder: &Path, session: Session, peer: &str, guest: &Guest) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        if fs::read_dir(folder)?.next().is_some() {
+            let error = "it is not empty, and evidence of two runs does not mix";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+        }
+        let bytes = canonical(&GuestFile::from(guest))?;
+        fs::write(folder.join(GUEST), &bytes)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            session,
+            peer: peer.to_owned(),
+            guest_sha256: digest(&bytes),
+            cases: Vec::new(),
+        })
+    }
+
+    /// Adds a case, if it was played. Its folder appears with all of its files, or not at all.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn add(&mut self, judged: &Judged) -> io::Result<()> {
+        let Some(transcript) = &judged.transcript else { return Ok(()) };
+        let id = judged.case.id;
+        let dialogue = Dialogue { header: self.header(id), entries: transcript.clone() };
+        let dialogue = dialogue.to_bytes()?;
+        let packets = capture(judged.case.role, transcript)?;
+        let verdict = canonical(&VerdictFile {
+            format: FORMAT,
+            case: id.to_owned(),
+            dialogue_sha256: digest(&dialogue),
+            capture_sha256: digest(&packets),
+            verdict: judged.verdict.clone(),
+        })?;
+        let partial = self.folder.join(format!("{id}.partial"));
+        fs::create_dir(&partial)?;
+        for (name, bytes) in [(DIALOGUE, &dialogue), (CAPTURE, &packets), (VERDICT, &verdict)] {
+            fs::write(partial.join(name), bytes)?;
+        }
+        fs::rename(&partial, self.folder.join(id))?;
+        self.cases.push(Listed { id: id.to_owned(), verdict_sha256: digest(&verdict) });
+        Ok(())
+    }
+
+    /// Ends the folder: only now does it look whole.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn finish(self) -> io::Result<()> {
+        let Self { folder, guest_sha256, cases, .. } = self;
+        let manifest = canonical(&Manifest { format: FORMAT, guest_sha256, cases })?;
+        let partial = folder.join(format!("{MANIFEST}.partial"));
+        fs::write(&partial, manifest)?;
+        fs::rename(&partial, folder.join(MANIFEST))
+    }
+
+    fn header(&self, case: &str) -> Header {
+        Header {
+            format: FORMAT,
+            suite_version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol_version: PROTOCOL_VERSION,
+            case: case.to_owned(),
+            peer: self.peer.clone(),
+            seed: self.session.seed,
+            patience_us: u64::try_from(self.session.patience.as_micros()).unwrap_or(u64::MAX),
+            guest_sha256: self.guest_sha256.clone(),
+        }
+    }
+}

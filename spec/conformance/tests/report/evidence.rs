@@ -1,0 +1,105 @@
+//! Evidence is whole, and any change of it is found.
+
+use std::fs;
+
+use rdma_migration_conformance::suite::evidence::{Evidence, verify};
+use rdma_migration_conformance::suite::peers::{Peers, Reference};
+use rdma_migration_conformance::suite::{Outcome, cases};
+use tempfile::TempDir;
+
+use crate::support::{Folder, judged, session};
+
+/// A case whose evidence is small.
+const SMALL: &str = "D-CON-010";
+
+#[test]
+fn every_verdict_of_the_suite_follows_from_its_evidence() {
+    let judged: Vec<_> = cases::all().map(|case| session().judge(&mut Reference, case)).collect();
+    let folder = Folder::of(&judged);
+    let verified = folder.verify();
+    assert!(verified.agrees(), "{:?}", verified.disagreements);
+    assert_eq!(verified.cases, cases::all().count());
+    for outcome in Outcome::ALL {
+        let ended = judged.iter().filter(|judged| judged.verdict.outcome == outcome).count();
+        assert_eq!(verified.found_again.get(&outcome).copied().unwrap_or_default(), ended);
+    }
+}
+
+#[test]
+fn equal_runs_have_equal_evidence() {
+    let [one, other] = [(); 2].map(|()| Folder::of(&[judged("S-REG-001")]));
+    for name in ["manifest.json", "guest.json", "S-REG-001/dialogue.json"] {
+        assert_eq!(one.read(name), other.read(name), "{name}");
+    }
+}
+
+#[test]
+fn any_single_changed_byte_is_found() {
+    let folder = Folder::of(&[judged(SMALL)]);
+    assert_eq!(folder.disagreements(), [""; 0]);
+    for file in ["dialogue.json", "dialogue.pcapng", "verdict.json"] {
+        every_byte_counts(&folder, &format!("{SMALL}/{file}"), 1);
+    }
+    every_byte_counts(&folder, "manifest.json", 1);
+    // The guest is long, and guarded by two digests.
+    every_byte_counts(&folder, "guest.json", 997);
+    assert_eq!(folder.disagreements(), [""; 0]);
+}
+
+fn every_byte_counts(folder: &Folder, name: &str, step: usize) {
+    let bytes = folder.read(name);
+    assert!(bytes.len() > 100);
+    let mut changed = bytes.clone();
+    for at in (0..bytes.len()).step_by(step) {
+        changed[at] ^= 1;
+        folder.write(name, &changed);
+        assert!(!folder.verify().agrees(), "byte {at} of {name}");
+        changed[at] = bytes[at];
+    }
+    for wrong in [&bytes[..bytes.len() - 1], &[&bytes[..], b"\n"].concat(), b""] {
+        folder.write(name, wrong);
+        assert!(!folder.verify().agrees(), "{} bytes of {name}", wrong.len());
+    }
+    folder.write(name, &bytes);
+}
+
+#[test]
+fn what_is_missing_or_added_is_named() {
+    let folder = Folder::of(&[judged(SMALL), judged("S-CON-001")]);
+    for name in ["dialogue.json", "dialogue.pcapng", "verdict.json"] {
+        let name = format!("{SMALL}/{name}");
+        let bytes = folder.read(&name);
+        fs::remove_file(folder.file(&name)).unwrap();
+        assert_eq!(folder.disagreements(), [format!("{name}: it is missing")]);
+        folder.write(&name, &bytes);
+    }
+    folder.write("notes.txt", b"");
+    folder.write(&format!("{SMALL}/more.txt"), b"");
+    assert_eq!(
+        folder.disagreements(),
+        ["D-CON-010/more.txt: nothing speaks of it", "notes.txt: the manifest does not name it"]
+    );
+    fs::remove_file(folder.file("notes.txt")).unwrap();
+    fs::remove_dir_all(folder.file(SMALL)).unwrap();
+    assert_eq!(folder.disagreements(), ["D-CON-010: the folder is missing"]);
+}
+
+#[test]
+fn a_run_that_did_not_end_leaves_nothing_that_looks_whole() {
+    let folder = TempDir::new().unwrap();
+    let begin = || Evidence::begin(folder.path(), session(), "reference", &Reference.guest());
+    let mut evidence = begin().unwrap();
+    evidence.add(&judged(SMALL)).unwrap();
+    drop(evidence);
+    let verified = verify(folder.path()).unwrap();
+    let lines: Vec<_> = verified.disagreements.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["manifest.json: it is missing", "D-CON-010: the manifest does not name it"]);
+    // Nor is it mixed with the evidence of another run.
+    assert!(begin().is_err());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_evidence() {
+    let folder = TempDir::new().unwrap();
+    assert!(verify(&folder.path().join("none")).is_err());
+}

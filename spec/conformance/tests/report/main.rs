@@ -1,0 +1,6 @@
+//! What is kept of a run: evidence, and the reports.
+
+mod evidence;
+mod forged;
+mod packets;
+mod support;
