@@ -4,6 +4,7 @@ mod list;
 mod run;
 mod selection;
 mod show;
+mod vectors;
 
 use std::io::{self, Write};
 
@@ -27,6 +28,7 @@ enum Command {
     List(list::Arguments),
     Run(Box<run::Arguments>),
     Show(show::Arguments),
+    Vectors(vectors::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -43,6 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
         Command::List(arguments) => list::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Vectors(arguments) => vectors::run(arguments),
     };
     ended.unwrap_or_else(|message| {
         complain("error", &message);
