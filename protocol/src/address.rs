@@ -40,6 +40,13 @@ macro_rules! address {
                     None => None,
                 }
             }
+
+            /// Whether `bytes` bytes that start here all have an address: the last one's is at most
+            /// 2^64 - 1. True for none.
+            #[must_use]
+            pub const fn has_room_for(self, bytes: u64) -> bool {
+                self.0.checked_add(bytes.saturating_sub(1)).is_some()
+            }
         }
 
         impl fmt::Display for $name {
@@ -106,6 +113,14 @@ mod tests {
         assert_eq!(last.checked_add(0), Some(last));
         assert_eq!(last.checked_add(1), None);
         assert_eq!(RamAddress::new(0x1000).checked_add(0x10), Some(RamAddress::new(0x1010)));
+    }
+
+    #[test]
+    fn there_is_room_up_to_the_last_address() {
+        let at = |bytes_left: u64| HostAddress::new(bytes_left.wrapping_neg());
+        assert!(at(0x1000).has_room_for(0x1000) && !at(0x1000).has_room_for(0x1001));
+        assert!(at(1).has_room_for(1) && !at(1).has_room_for(2) && at(1).has_room_for(0));
+        assert!(HostAddress::new(0).has_room_for(u64::MAX));
     }
 
     #[test]

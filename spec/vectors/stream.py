@@ -35,22 +35,40 @@ def head(rest):  # the configuration and the commands
     return {"capabilities": capabilities, "return_path": 1 in commands, "postcopy": 3 in commands}
 
 def blocks(rest, address_bytes):
-    left, found = number(rest, 8) & ~0xfff, {}
-    while left:
-        if len(found) == 16383: raise Wrong("too_many_blocks")
-        name, length = take(rest, number(rest, 1)).decode(), number(rest, 8)
-        if not name: raise Wrong("empty_name")
-        if not length: raise Wrong("empty_block")
-        if length > left: raise Wrong("block_exceeds_total")
-        if name in found: raise Wrong("duplicate_name")
-        left, found[name] = left - length, {"name": name, "length": length}
-        # A page size starts with a zero byte, which the length of a name never is.
-        if len(rest) == address_bytes + 8 if not left else rest[address_bytes:][:1] == b"\0":
-            found[name]["page_size"] = number(rest, 8)
-            if found[name]["page_size"].bit_count() != 1: raise Wrong("bad_page_size")
+    left = number(rest, 8) & ~0xfff
+    if not left: raise Wrong("no_ram_blocks")
+    readings, faults = [(rest, left, [], False)], []  # the reading that is tried next stands last
+    while readings:
+        try: return read_on(*readings.pop(), address_bytes, readings)
+        except Wrong as fault: faults.append(fault)
+    raise faults[0]
+
+def read_on(rest, left, found, has_page_size, address_bytes, readings):
+    while left or has_page_size:
+        if not has_page_size:
+            if len(found) == 16383: raise Wrong("too_many_blocks")
+            name, length = take(rest, number(rest, 1)).decode(errors="replace"), number(rest, 8)
+            if not name: raise Wrong("empty_name")
+            if not length: raise Wrong("empty_block")
+            if length > left: raise Wrong("block_exceeds_total")
+            found.append({"name": name, "length": length})
+            left -= length
+            # A page size starts with a zero byte, which the length of a name never is.
+            has_page_size = (rest[address_bytes:][:1] == b"\0" if left
+                             else len(rest) == address_bytes + 8)
+            may_be_one = left and address_bytes and rest[:1] == b"\0" and is_power(rest[:8])
+            if may_be_one and not has_page_size:
+                readings.append((rest[:], left, [*found[:-1], dict(found[-1])], True))
+        if has_page_size:
+            if not is_power(rest[:8]): raise Wrong("bad_page_size")
+            found[-1]["page_size"], has_page_size = number(rest, 8), False
         take(rest, address_bytes)
     if rest: raise Wrong("list_not_at_hook")
-    return list(found.values())
+    if len({block["name"] for block in found}) < len(found): raise Wrong("duplicate_name")
+    return found
+
+def is_power(word):
+    return int.from_bytes(word).bit_count() == 1
 
 def stream_end(data):
     for at in (match.start() for match in re.finditer(rb"\0\x06", data)):

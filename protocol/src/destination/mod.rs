@@ -134,9 +134,8 @@ impl Destination {
         let lengths = blocks.iter().map(|block| block.length);
         let table = Blocks::new(self.config.chunk_size, lengths)?;
         for (placed, index) in blocks.iter().zip(0..) {
-            let wraps = placed.host_address.checked_add(placed.length).is_none()
-                || placed.ram_address.checked_add(placed.length).is_none();
-            if wraps {
+            let PlacedBlock { host_address, ram_address, length } = *placed;
+            if !host_address.has_room_for(length) || !ram_address.has_room_for(length) {
                 return Err(Misuse::RamBlock { block: BlockIndex::new(index) });
             }
         }

@@ -97,9 +97,7 @@ fn check_ram_block(
     }
     //= spec/text/04-ram-blocks.md#exchange
     //# [BLK-15] A source MUST reject a RAM block that wraps around the end of an address space.
-    let wraps = theirs.remote_address.checked_add(expected).is_none()
-        || theirs.offset.checked_add(expected).is_none();
-    if wraps {
+    if !theirs.remote_address.has_room_for(expected) || !theirs.offset.has_room_for(expected) {
         return Err(Misbehavior::AddressOverflow { block, address: theirs.remote_address });
     }
     //= spec/text/04-ram-blocks.md#exchange

@@ -128,7 +128,7 @@ impl Source {
             //= spec/text/05-registration.md#result
             //# [REG-23] A source MUST reject a result whose host address makes the RAM block wrap
             //# around the end of the address space.
-            if address.checked_add(length).is_none() {
+            if !address.has_room_for(length) {
                 return Err(Misbehavior::AddressOverflow { block, address }.into());
             }
             //= spec/text/06-ram-writes.md#addresses

@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::words;
 use crate::limits::{RAM_BLOCK_NAME_BYTES_MAX, RAM_BLOCKS_MAX};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 const SECTION_START: u8 = 0x01;
 
@@ -36,6 +37,10 @@ const LIST_BYTES_MAX: usize = RAM_SECTION_BYTES + RAM_BLOCKS_MAX * BLOCK_BYTES_M
 //# [LIM-6] A destination MUST NOT look for the RAM block list further back than 4587265 bytes from
 //# the hook word.
 const _: () = assert!(LIST_BYTES_MAX == 4_587_265);
+
+/// Blocks that are read at most, those of readings that turn out not to fit included. It bounds the
+/// work on a list in which every guest address looks like a page size.
+const BLOCKS_READ_MAX: usize = 8 * RAM_BLOCKS_MAX;
 
 /// What a migration stream says up to the end of its RAM block list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,8 +71,8 @@ pub struct SetupBlock<'a> {
 /// Reads the RAM block list from all the stream bytes that were received before
 /// `RAM_BLOCKS_REQUEST`.
 ///
-/// The work is linear in the bytes and the memory bounded by [`RAM_BLOCKS_MAX`], whatever the
-/// bytes are.
+/// The work is linear in the bytes and in [`RAM_BLOCKS_MAX`], and the memory bounded by it, whatever
+/// the bytes are.
 ///
 /// # Errors
 /// [`SetupError`] with the place in the stream, what was found there and what was expected.
@@ -81,18 +86,12 @@ pub fn ram_blocks(stream: &[u8]) -> Result<Setup<'_>, SetupError> {
     let before = before.get(magic_bytes..).unwrap_or_default();
     let mut head = Head::read(&mut Reader::new(before, magic_bytes))?;
 
-    let mut list = List {
-        reader: Reader::new(section, offset),
-        //= spec/text/08-stream.md#ram-block-list
-        //# [STR-30] A destination MUST read a guest address after each RAM block if the stream
-        //# names the capability `x-ignore-shared`.
-        guest_address_bytes: if head.unsupported.contains(&Unsupported::IgnoreShared) {
-            WORD_BYTES
-        } else {
-            0
-        },
-    };
-    let blocks = list.read()?;
+    //= spec/text/08-stream.md#ram-block-list
+    //# [STR-30] A destination MUST read a guest address after each RAM block if the stream names
+    //# the capability `x-ignore-shared`.
+    let has_guest_addresses = head.unsupported.contains(&Unsupported::IgnoreShared);
+    let guest_address_bytes = if has_guest_addresses { WORD_BYTES } else { 0 };
+    let blocks = List::new(Reader::new(section, offset), guest_address_bytes).read()?;
     if blocks.iter().any(|block| block.page_size.is_some()) {
         head.ask(Unsupported::Postcopy);
     }
@@ -144,32 +143,74 @@ struct List<'a> {
     reader: Reader<'a>,
     /// Bytes of the guest address after each block, 0 where there is none.
     guest_address_bytes: usize,
+    /// What the blocks so far leave of the total.
+    left: u64,
+    /// The blocks so far, and where in the stream each starts.
+    blocks: Vec<(SetupBlock<'a>, usize)>,
+    /// Where something was read that may have been a page size, the last one last.
+    choices: Vec<Choice<'a>>,
+}
+
+/// Behind the name and the length of a block, where both readings are open.
+struct Choice<'a> {
+    reader: Reader<'a>,
+    left: u64,
+    /// How many blocks there are, this one included.
+    blocks: usize,
+}
+
+/// Whether a page size follows a name and a length.
+enum PageSize {
+    No,
+    Yes,
+    /// What follows may be one, or a guest address.
+    Open,
 }
 
 impl<'a> List<'a> {
-    fn read(&mut self) -> Result<Vec<SetupBlock<'a>>, SetupError> {
+    fn new(reader: Reader<'a>, guest_address_bytes: usize) -> Self {
+        Self { reader, guest_address_bytes, left: 0, blocks: Vec::new(), choices: Vec::new() }
+    }
+
+    fn read(mut self) -> Result<Vec<SetupBlock<'a>>, SetupError> {
         self.reader.take(RAM_SECTION_BYTES - WORD_BYTES, "start of the RAM section")?;
-        let mut left = self.reader.u64("total")? & !words::FLAGS_MASK;
-        let mut blocks = Vec::new();
-        let mut names = Vec::new();
-        while left > 0 {
+        let offset = self.reader.offset();
+        self.left = self.reader.u64("total")? & !words::FLAGS_MASK;
+        //= spec/text/08-stream.md#ram-block-list
+        //# [STR-33] A destination MUST reject a list that names no RAM block.
+        if self.left == 0 {
+            return Err(SetupError { offset, fault: SetupFault::NoBlocks });
+        }
+        let mut budget = 0..BLOCKS_READ_MAX;
+        let mut fits = self.read_blocks(&mut budget);
+        while let Err(error) = fits {
+            let again = self.choose_again().ok_or(error)?;
+            // If no reading fits, the fault of the first one is reported.
+            fits = again.and_then(|()| self.read_blocks(&mut budget)).map_err(|_| error);
+        }
+        check_distinct(&self.blocks)?;
+        Ok(self.blocks.into_iter().map(|(block, _)| block).collect())
+    }
+
+    /// Reads up to the hook.
+    fn read_blocks(&mut self, budget: &mut Range<usize>) -> Result<(), SetupError> {
+        while self.left > 0 {
             let offset = self.reader.offset();
             //= spec/text/11-limits.md#ram-blocks
             //# [LIM-3] A destination MUST reject a migration of more than 16383 RAM blocks.
-            if blocks.len() == RAM_BLOCKS_MAX {
-                return Err(SetupError { offset, fault: SetupFault::TooManyBlocks { left } });
+            if self.blocks.len() == RAM_BLOCKS_MAX || budget.next().is_none() {
+                let fault = SetupFault::TooManyBlocks { left: self.left };
+                return Err(SetupError { offset, fault });
             }
-            let block = self.read_block(&mut left)?;
-            blocks.push(block);
-            names.push((block.name, offset));
+            let block = self.read_block()?;
+            self.blocks.push((block, offset));
+            self.read_numbers()?;
         }
-        self.check_end()?;
-        check_distinct(names)?;
-        Ok(blocks)
+        self.check_end()
     }
 
-    /// Reads one block and takes its length away from what is `left` of the total.
-    fn read_block(&mut self, left: &mut u64) -> Result<SetupBlock<'a>, SetupError> {
+    /// Reads name and length of a block, and takes the length away from what is left of the total.
+    fn read_block(&mut self) -> Result<SetupBlock<'a>, SetupError> {
         let offset = self.reader.offset();
         let name = self.reader.short_string("name of a RAM block")?;
         //= spec/text/08-stream.md#ram-block-list
@@ -187,32 +228,62 @@ impl<'a> List<'a> {
         //= spec/text/08-stream.md#ram-block-list
         //# [STR-25] A destination MUST reject a RAM block that is longer than what the blocks
         //# before leave of the total.
-        *left = left.checked_sub(length).ok_or(SetupError {
+        self.left = self.left.checked_sub(length).ok_or(SetupError {
             offset,
-            fault: SetupFault::BlockExceedsTotal { found: length, left: *left },
+            fault: SetupFault::BlockExceedsTotal { found: length, left: self.left },
         })?;
-        let page_size = self.read_page_size(*left)?;
-        self.reader.take(self.guest_address_bytes, "guest address of a RAM block")?;
-        Ok(SetupBlock { name: Name::new(name), length, page_size })
+        Ok(SetupBlock { name: Name::new(name), length, page_size: None })
     }
 
-    /// Reads the page size of the block before, if there is one.
-    ///
-    /// Nothing announces it. But a page size starts with a zero byte, which the length of the
-    /// next name never is, and after the last block the number of bytes before the hook tells.
-    fn read_page_size(&mut self, left: u64) -> Result<Option<u64>, SetupError> {
+    /// Reads the page size and the guest address of the last block, as far as there are any.
+    fn read_numbers(&mut self) -> Result<(), SetupError> {
+        match self.page_size_follows() {
+            PageSize::No => {}
+            PageSize::Yes => self.read_page_size()?,
+            PageSize::Open => {
+                let Self { reader, left, .. } = *self;
+                self.choices.push(Choice { reader, left, blocks: self.blocks.len() });
+            }
+        }
+        self.read_guest_address()
+    }
+
+    /// Goes back to the last choice, and reads the page size there. `None` if there is none.
+    fn choose_again(&mut self) -> Option<Result<(), SetupError>> {
+        let Choice { reader, left, blocks } = self.choices.pop()?;
+        self.reader = reader;
+        self.left = left;
+        self.blocks.truncate(blocks);
+        Some(self.read_page_size().and_then(|()| self.read_guest_address()))
+    }
+
+    /// Nothing announces a page size. But it starts with a zero byte, which the length of the next
+    /// name never is, and after the last block the number of bytes before the hook tells. A guest
+    /// address in front of the next name may look like one, and so may one behind it look like the
+    /// name: what fits then shows further on.
+    fn page_size_follows(&self) -> PageSize {
         let rest = self.reader.rest();
-        let is_present = if left == 0 {
-            rest.len() == self.guest_address_bytes + WORD_BYTES
+        let is_present = if self.left == 0 {
+            rest.len() == self.guest_address_bytes.saturating_add(WORD_BYTES)
         } else {
             rest.get(self.guest_address_bytes) == Some(&0)
         };
-        //= spec/text/08-stream.md#ram-block-list
-        //# [STR-28] A destination MUST read a page size after a RAM block where the stream fits no
-        //# other reading.
-        if !is_present {
-            return Ok(None);
+        let may_be = self.left > 0
+            && self.guest_address_bytes > 0
+            && rest.first_chunk().is_some_and(|bytes: &[u8; WORD_BYTES]| {
+                bytes.first() == Some(&0) && u64::from_be_bytes(*bytes).is_power_of_two()
+            });
+        match (is_present, may_be) {
+            (true, _) => PageSize::Yes,
+            (false, true) => PageSize::Open,
+            (false, false) => PageSize::No,
         }
+    }
+
+    //= spec/text/08-stream.md#ram-block-list
+    //# [STR-28] A destination MUST read a page size after a RAM block where the stream fits no
+    //# other reading.
+    fn read_page_size(&mut self) -> Result<(), SetupError> {
         let offset = self.reader.offset();
         let found = self.reader.u64("page size of a RAM block")?;
         //= spec/text/08-stream.md#ram-block-list
@@ -220,7 +291,14 @@ impl<'a> List<'a> {
         if !found.is_power_of_two() {
             return Err(SetupError { offset, fault: SetupFault::PageSize { found } });
         }
-        Ok(Some(found))
+        if let Some((block, _)) = self.blocks.last_mut() {
+            block.page_size = Some(found);
+        }
+        Ok(())
+    }
+
+    fn read_guest_address(&mut self) -> Result<(), SetupError> {
+        self.reader.take(self.guest_address_bytes, "guest address of a RAM block").map(drop)
     }
 
     fn check_end(&self) -> Result<(), SetupError> {
@@ -236,7 +314,8 @@ impl<'a> List<'a> {
     }
 }
 
-fn check_distinct(mut names: Vec<(Name<'_>, usize)>) -> Result<(), SetupError> {
+fn check_distinct(blocks: &[(SetupBlock<'_>, usize)]) -> Result<(), SetupError> {
+    let mut names: Vec<_> = blocks.iter().map(|(block, offset)| (block.name, *offset)).collect();
     names.sort_unstable();
     //= spec/text/08-stream.md#ram-block-list
     //# [STR-27] A destination MUST reject a list that names a RAM block twice.

@@ -54,6 +54,8 @@ pub enum SetupFault {
     },
     /// Too many commands stand before the RAM section.
     TooManyCommands,
+    /// The list has no RAM block: its total is 0.
+    NoBlocks,
     /// There are more RAM blocks than one answer can carry.
     TooManyBlocks {
         /// Bytes of the total that the blocks so far leave.
@@ -124,6 +126,7 @@ impl fmt::Display for SetupFault {
                 f,
                 "{left} bytes of RAM are left after {RAM_BLOCKS_MAX} RAM blocks, expected none"
             ),
+            Self::NoBlocks => write!(f, "a total of 0 bytes of RAM, expected 1 or more"),
             Self::EmptyName => write!(f, "RAM block with a name of 0 bytes, expected 1 to 255"),
             Self::EmptyBlock => write!(f, "RAM block of 0 bytes, expected 1 or more"),
             Self::BlockExceedsTotal { found, left } => {

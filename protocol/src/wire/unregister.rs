@@ -36,6 +36,8 @@ const _: () = assert!(offset_of!(Layout, chunks) == 16);
 impl Sealed for UnregisterRequest {
     type Layout = Layout;
 
+    //= spec/text/05-registration.md#layout
+    //# [REG-36] A destination MUST ignore the `chunks` of an unregister request.
     fn from_layout(layout: &Layout) -> Self {
         Self { chunk: layout.chunk.get(), block: BlockIndex::new(layout.block.get()) }
     }

@@ -209,7 +209,7 @@ fn ram_blocks_that_cannot_be_described_are_refused_on_both_sides() {
 #[test]
 fn a_placed_block_that_wraps_around_is_refused() {
     let hand = destination_phases::phase("RAM blocks asked for");
-    let fits = u64::MAX - LENGTHS[1];
+    let fits = LENGTHS[1].wrapping_neg();
     let place = |host: u64, ram: u64| {
         let [first, mut second] = destination_phases::placed(&LENGTHS).try_into().unwrap();
         second = PlacedBlock {

@@ -137,7 +137,7 @@ fn a_result_says_anew_where_the_block_is() {
 //# end of the address space.
 #[test]
 fn a_result_whose_block_would_wrap_around_is_rejected() {
-    let fits = u64::MAX - LENGTHS[0];
+    let fits = LENGTHS[0].wrapping_neg();
     let result =
         |address| RegisterResult { host_address: HostAddress::new(address), ..granted(0, 7) };
     let mut hand = source_phases::phase("registration asked for");

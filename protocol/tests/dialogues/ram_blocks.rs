@@ -154,7 +154,7 @@ fn a_block_of_another_length_is_rejected_wherever_it_is_in_the_list() {
 #[test]
 fn a_block_that_wraps_around_is_rejected_in_either_address_space() {
     let block = BlockIndex::new(1);
-    let fits = u64::MAX - LENGTHS[1];
+    let fits = LENGTHS[1].wrapping_neg();
     let at = |host, ram| {
         let mut blocks = source_phases::ram_blocks(&LENGTHS, 0);
         blocks[1].remote_address = HostAddress::new(host);

@@ -44,6 +44,24 @@ fn only_the_first_chunk_of_a_registered_region_can_be_unregistered() {
     assert_eq!(hand.end().closed, failed(wrong));
 }
 
+//= spec/text/05-registration.md#layout
+//= type=test
+//# [REG-36] A destination MUST ignore the `chunks` of an unregister request.
+#[test]
+fn a_region_is_given_back_whole_whatever_the_number_of_chunks_says() {
+    for chunks in [1_u64, u64::MAX] {
+        let mut hand = destination(&[8 * MIB]);
+        ask(&mut hand, &[request(0, 0, 0), request(0, MIB, 2)]);
+        hand.run();
+        expect_answer(&mut hand, &[(0, 0), (1, 0)]);
+        let asked = [unregister(0, 1)];
+        let mut message = encode(&Message::UnregisterRequest(Entries::new(&asked)));
+        message[16 + 16..].copy_from_slice(&chunks.to_be_bytes());
+        hand.receive_bytes(&message);
+        assert_eq!(hand.orders(), [deregister(1)]);
+    }
+}
+
 //= spec/text/05-registration.md#unregistration
 //= type=test
 //# [REG-32] A destination MUST have deregistered the chunks before it sends UNREGISTER_FINISHED.

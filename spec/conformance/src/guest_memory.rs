@@ -51,6 +51,10 @@ impl<M: GuestMemory + ?Sized> GuestMemory for &mut M {
 
 impl GuestMemory for Port<'_> {
     fn allocate(&mut self, length: u64) -> io::Result<BlockIndex> {
+        // The length may come from a peer, and memory that is not there would end the process.
+        let bytes = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let room = Vec::<u8>::new().try_reserve_exact(bytes);
+        room.map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
         Ok(self.add_block(Backing::zeroed(length)))
     }
 

@@ -263,6 +263,62 @@ fn with_shared_ram_each_block_has_a_guest_address() {
 
 //= spec/text/08-stream.md#ram-block-list
 //= type=test
+//# [STR-28] A destination MUST read a page size after a RAM block where the stream fits no other
+//# reading.
+#[test]
+fn page_sizes_are_told_from_guest_addresses_by_what_follows() {
+    const PAGE: u64 = 0x20_0000;
+    // What stands behind each block, and the page sizes that this says.
+    let lists: [(&[&[u64]], &[Option<u64>]); 6] = [
+        // Guest addresses that start with bytes of their own.
+        (&[&[PAGE, 1 << 56], &[0]], &[Some(PAGE), None]),
+        (&[&[PAGE, u64::MAX], &[PAGE, u64::MAX]], &[Some(PAGE); 2]),
+        (&[&[PAGE, 0x0662_0000_0000_0000], &[u64::MAX]], &[Some(PAGE), None]),
+        // Guest addresses that look like page sizes.
+        (&[&[PAGE], &[PAGE]], &[None, None]),
+        (&[&[PAGE], &[PAGE, PAGE]], &[None, Some(PAGE)]),
+        (&[&[PAGE, PAGE], &[PAGE]], &[Some(PAGE), None]),
+    ];
+    for (numbers, sizes) in lists {
+        let named = ["pc.ram", "pc.rom"].iter().zip(numbers).map(|(name, numbers)| {
+            let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+            [block(name, 0x1000), numbers.collect()].concat()
+        });
+        let list = ram(0x2000, &named.collect::<Vec<_>>());
+        let all = stream(&[&configuration(&["x-ignore-shared"]), &list]);
+        let expected =
+            [("pc.ram".to_string(), 0x1000, sizes[0]), ("pc.rom".to_string(), 0x1000, sizes[1])];
+        assert_eq!(found(&ram_blocks(&all).unwrap()), expected, "{numbers:x?}");
+    }
+}
+
+#[test]
+fn many_guest_addresses_that_look_like_page_sizes_cost_no_more_than_the_list_is_long() {
+    const PAGE: [u8; 8] = (1_u64 << 21).to_be_bytes();
+    let many = RAM_BLOCKS_MAX - 1;
+    let named = |index: usize| [block(&format!("{index:05}"), 0x1000), PAGE.to_vec()].concat();
+    let mut blocks: Vec<_> = (0..many).map(named).collect();
+    let total = u64::try_from(many).unwrap() * 0x1000;
+    let capabilities = configuration(&["x-ignore-shared"]);
+    let all = stream(&[&capabilities, &ram(total, &blocks)]);
+    assert_eq!(ram_blocks(&all).unwrap().blocks.len(), many);
+    // No reading of this one fits.
+    blocks.push(vec![1]);
+    let all = stream(&[&capabilities, &ram(total, &blocks)]);
+    assert_eq!(fault(&all).1, SetupFault::NotAtHook { left: 1 });
+}
+
+//= spec/text/08-stream.md#ram-block-list
+//= type=test
+//# [STR-33] A destination MUST reject a list that names no RAM block.
+#[test]
+fn a_list_of_nothing_is_rejected() {
+    let all = stream(&[&ram(0, &[])]);
+    assert_eq!(fault(&all), (25, SetupFault::NoBlocks));
+}
+
+//= spec/text/08-stream.md#ram-block-list
+//= type=test
 //# [STR-31] A destination MUST recognise the return path and postcopy by the commands before the
 //# first section.
 #[test]

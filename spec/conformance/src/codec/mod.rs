@@ -18,7 +18,10 @@ pub use command::{
 pub use end_of_stream::find_description;
 pub use header::Header;
 pub use kind::Kind;
-pub use ram_block_list::{NamedBlock, RAM_BLOCKS_MAX, find_ram_block_list};
+pub use ram_block_list::{
+    ListFault, ListedBlock, NamedBlock, RAM_BLOCKS_MAX, find_ram_block_list, read_ram_block_list,
+    starts_ram_section,
+};
 
 /// The most bytes that a control message may take, header included.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;

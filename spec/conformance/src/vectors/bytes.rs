@@ -103,7 +103,9 @@ impl TryFrom<String> for Hex {
         let mut bytes = Vec::new();
         for group in text.split_ascii_whitespace() {
             for pair in group.as_bytes().chunks(2) {
-                let digits = std::str::from_utf8(pair).ok().filter(|digits| digits.len() == 2);
+                // A number may have a sign, and a byte has none.
+                let two = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
+                let digits = std::str::from_utf8(pair).ok().filter(|_| two);
                 let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 bytes.push(byte.ok_or_else(|| NotHex { found: group.to_owned() })?);
             }

@@ -164,7 +164,7 @@ impl<'a> Watch<'a> {
     fn ram_commands(&mut self, message: &MessageReading) -> Result<(), ErrorName> {
         let by = Reader::Destination;
         self.refuse(by, self.blocks.is_empty(), ErrorName::BeforeRamBlocks)?;
-        let registers = message.kind == "REGISTER_REQUEST";
+        let registers = matches!(message.kind.as_str(), "REGISTER_REQUEST" | "UNREGISTER_REQUEST");
         self.refuse(by, registers && self.pin_all, ErrorName::RegistrationWhilePinned)?;
         let mut requests = Vec::new();
         for entry in message.each_entry() {
@@ -186,6 +186,8 @@ impl<'a> Watch<'a> {
             }
         }
         let repeat = message.repeat.unwrap_or_default();
+        let several = message.kind == "COMPRESS" && repeat > 1;
+        self.refuse(Reader::Observer, several, ErrorName::SeveralZeroRuns)?;
         self.due = match message.kind.as_str() {
             "REGISTER_REQUEST" => Some(Due { reply: "REGISTER_RESULT", repeat, requests }),
             "UNREGISTER_REQUEST" => Some(Due { reply: "UNREGISTER_FINISHED", repeat, requests }),
@@ -260,8 +262,7 @@ impl<'a> Watch<'a> {
         for (entry, Wide(expected)) in theirs.into_iter().zip(self.source_blocks) {
             let Entry::RamBlock { remote_address, offset, length, rkey } = entry else { continue };
             self.refuse(Source, length.0 != *expected, ErrorName::BlockLength)?;
-            let wraps = remote_address.0.checked_add(length.0).is_none()
-                || offset.0.checked_add(length.0).is_none();
+            let wraps = wraps(remote_address.0, length.0) || wraps(offset.0, length.0);
             self.refuse(Source, wraps, ErrorName::AddressOverflow)?;
             self.refuse(Source, self.pin_all && rkey == 0, ErrorName::ZeroKey)?;
             self.refuse(Observer, !self.pin_all && rkey != 0, ErrorName::KeyWithoutPinAll)?;
@@ -281,7 +282,9 @@ impl<'a> Watch<'a> {
             self.refuse(Source, rkey == 0, ErrorName::ZeroKey)?;
             let other = !self.regions.grant(*block, *chunk, rkey);
             self.refuse(Observer, other, ErrorName::AnotherKey)?;
-            let of_block = self.block(*block)?.host_address == host_address.0;
+            let of = self.block(*block)?;
+            self.refuse(Source, wraps(host_address.0, of.length), ErrorName::AddressOverflow)?;
+            let of_block = of.host_address == host_address.0;
             self.refuse(Observer, !of_block, ErrorName::NotHostAddressOfBlock)?;
         }
         Ok(())
@@ -311,6 +314,12 @@ impl<'a> Watch<'a> {
         let other_key = granted != Some(write.rkey);
         self.refuse(Reader::Observer, other_key, ErrorName::WriteWithoutKey)
     }
+}
+
+/// Whether bytes of a block that starts here have no address, because its last one would lie past
+/// 2^64 - 1.
+fn wraps(address: u64, length: u64) -> bool {
+    address.checked_add(length.saturating_sub(1)).is_none()
 }
 
 /// What only a source sends, ERROR aside.

@@ -1,24 +1,20 @@
 //! The front of a migration stream and its end, read strictly.
 //!
-//! [`find_ram_block_list`](crate::codec::find_ram_block_list) takes whatever a capture holds; this
-//! reads as chapter 8 of the specification wants a destination to.
+//! [`find_ram_block_list`](crate::codec::find_ram_block_list) takes what a capture holds, whatever
+//! stands before the list; this reads as chapter 8 of the specification wants a destination to.
 
 use byteorder::{BigEndian, ReadBytesExt};
 
 use super::error_name::ErrorName;
 use super::reading::{NamedBlock, StreamEndReading, StreamReading, Wide};
-use crate::codec::RAM_BLOCKS_MAX;
+use crate::codec::{ListFault, ListedBlock, read_ram_block_list, starts_ram_section};
 
 const MAGIC: u32 = 0x5145_564d;
 const VERSION: u32 = 3;
-const FLAGS: u64 = 0xfff;
-const MEM_SIZE: u64 = 0x004;
 const HOOK: u64 = 0x080;
 const WORD_BYTES: usize = 8;
-const SECTION_START: u8 = 0x01;
 /// Start byte, number, name, instance and version of a section, and the word with the total.
 const RAM_SECTION_BYTES: usize = 25;
-const RAM_SECTION_NAME: &[u8] = b"\x03ram\0\0\0\0\0\0\0\x04";
 /// How far before the hook word the list may start.
 const LIST_BYTES_MAX: usize = 4_587_265;
 
@@ -58,7 +54,7 @@ pub fn read_stream(stream: &[u8]) -> Result<StreamReading, ErrorName> {
     let mut reading = read_head(head)?;
     let has_guest_addresses = reading.capabilities.iter().any(|name| name == "x-ignore-shared");
     let list = list.get(RAM_SECTION_BYTES - WORD_BYTES..).unwrap_or_default();
-    reading.blocks = read_list(list, if has_guest_addresses { WORD_BYTES } else { 0 })?;
+    reading.blocks = read_list(list, has_guest_addresses)?;
     Ok(reading)
 }
 
@@ -78,13 +74,6 @@ pub fn read_stream_end(stream: &[u8]) -> Result<StreamEndReading, ErrorName> {
 }
 
 const TRUNCATED: ErrorName = ErrorName::StreamTruncated;
-
-fn starts_ram_section(window: &[u8]) -> bool {
-    let Some((front, word)) = window.split_last_chunk::<WORD_BYTES>() else { return false };
-    front.first() == Some(&SECTION_START)
-        && front.ends_with(RAM_SECTION_NAME)
-        && u64::from_be_bytes(*word) & FLAGS == MEM_SIZE
-}
 
 /// The configuration and the commands: all that stands before the first section.
 fn read_head(mut head: &[u8]) -> Result<StreamReading, ErrorName> {
@@ -148,49 +137,32 @@ fn read_subsection(from: &mut &[u8], reading: &mut StreamReading) -> Result<bool
     Ok(true)
 }
 
-fn read_list(mut list: &[u8], address_bytes: usize) -> Result<Vec<NamedBlock>, ErrorName> {
-    let from = &mut list;
-    let mut left = read_u64(from)? & !FLAGS;
-    let mut names: Vec<&[u8]> = Vec::new();
-    let mut blocks = Vec::new();
-    while left > 0 {
-        if blocks.len() == RAM_BLOCKS_MAX {
-            return Err(ErrorName::TooManyBlocks);
-        }
-        let name = read_name(from)?;
-        if name.is_empty() {
-            return Err(ErrorName::EmptyName);
-        }
-        names.push(name);
-        let length = read_u64(from)?;
-        if length == 0 {
-            return Err(ErrorName::EmptyBlock);
-        }
-        left = left.checked_sub(length).ok_or(ErrorName::BlockExceedsTotal)?;
-        let has_page_size = if left == 0 {
-            from.len() == WORD_BYTES + address_bytes
-        } else {
-            from.get(address_bytes) == Some(&0)
-        };
-        let page_size = if has_page_size { Some(read_u64(from)?) } else { None };
-        if page_size.is_some_and(|bytes| !bytes.is_power_of_two()) {
-            return Err(ErrorName::BadPageSize);
-        }
-        take(from, address_bytes)?;
-        blocks.push(NamedBlock {
-            name: String::from_utf8_lossy(name).into_owned(),
-            length: Wide(length),
-            page_size: page_size.map(Wide),
-        });
-    }
-    if !from.is_empty() {
-        return Err(ErrorName::ListNotAtHook);
-    }
+fn read_list(list: &[u8], has_guest_addresses: bool) -> Result<Vec<NamedBlock>, ErrorName> {
+    let blocks = read_ram_block_list(list, has_guest_addresses).map_err(named)?;
+    let mut names: Vec<_> = blocks.iter().map(|block| block.name).collect();
     names.sort_unstable();
     if names.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(ErrorName::DuplicateName);
     }
-    Ok(blocks)
+    let block = |block: ListedBlock<'_>| NamedBlock {
+        name: String::from_utf8_lossy(block.name).into_owned(),
+        length: Wide(block.length),
+        page_size: block.page_size.map(Wide),
+    };
+    Ok(blocks.into_iter().map(block).collect())
+}
+
+fn named(fault: ListFault) -> ErrorName {
+    match fault {
+        ListFault::Truncated => TRUNCATED,
+        ListFault::NoBlocks => ErrorName::NoRamBlocks,
+        ListFault::TooManyBlocks => ErrorName::TooManyBlocks,
+        ListFault::EmptyName => ErrorName::EmptyName,
+        ListFault::EmptyBlock => ErrorName::EmptyBlock,
+        ListFault::BlockExceedsTotal => ErrorName::BlockExceedsTotal,
+        ListFault::BadPageSize => ErrorName::BadPageSize,
+        ListFault::NotAtHook => ErrorName::ListNotAtHook,
+    }
 }
 
 fn read_name<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], ErrorName> {
@@ -210,8 +182,4 @@ fn read_u16(from: &mut &[u8]) -> Result<u16, ErrorName> {
 
 fn read_u32(from: &mut &[u8]) -> Result<u32, ErrorName> {
     from.read_u32::<BigEndian>().map_err(|_| TRUNCATED)
-}
-
-fn read_u64(from: &mut &[u8]) -> Result<u64, ErrorName> {
-    from.read_u64::<BigEndian>().map_err(|_| TRUNCATED)
 }

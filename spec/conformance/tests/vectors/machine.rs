@@ -10,7 +10,7 @@ use rdma_migration_protocol::error::{Error, Incompatibility, Misbehavior};
 use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{Completion, Machine, Operation, ReceiveBuffer};
-use rdma_migration_protocol::wire::{Kind, Malformed, Message};
+use rdma_migration_protocol::wire::{Malformed, Message};
 
 pub(crate) const NOW: Instant = Instant::ORIGIN;
 
@@ -143,9 +143,7 @@ fn misbehavior_name(misbehavior: &Misbehavior, at_source: bool) -> ErrorName {
         Misbehavior::Unexpected { .. } => ErrorName::NotACommand,
         Misbehavior::RamBlocksRequestedTwice => ErrorName::BlocksRequestedTwice,
         Misbehavior::RamBeforeRamBlocks(_) => ErrorName::BeforeRamBlocks,
-        Misbehavior::RegistrationWhilePinned(Kind::RegisterRequest) => {
-            ErrorName::RegistrationWhilePinned
-        }
+        Misbehavior::RegistrationWhilePinned(_) => ErrorName::RegistrationWhilePinned,
         Misbehavior::UnknownBlock { .. } => ErrorName::NoSuchBlock,
         Misbehavior::OutsideBlock { .. } => ErrorName::OutsideBlock,
         Misbehavior::TooManyChunks { .. } => ErrorName::TooManyChunks,

@@ -1,5 +1,6 @@
 //! The test vectors of `spec/vectors`: made here, and read by everybody who can.
 
+mod command;
 mod committed;
 mod copied;
 mod coverage;

@@ -174,6 +174,7 @@ pub(crate) fn fault_name(fault: &SetupFault) -> ErrorName {
         SetupFault::TooManyCapabilities { .. } => ErrorName::TooManyCapabilities,
         SetupFault::TooManyCommands => ErrorName::TooManyCommands,
         SetupFault::TooManyBlocks { .. } => ErrorName::TooManyBlocks,
+        SetupFault::NoBlocks => ErrorName::NoRamBlocks,
         SetupFault::EmptyName => ErrorName::EmptyName,
         SetupFault::EmptyBlock => ErrorName::EmptyBlock,
         SetupFault::BlockExceedsTotal { .. } => ErrorName::BlockExceedsTotal,

@@ -46,12 +46,9 @@ fn errors_stand_for_requirements_that_the_vector_cites() {
 }
 
 /// The codec's reader of lists takes captures as they come, and so does not refuse what a
-/// destination refuses. What is valid it reads as everybody does, with these exceptions.
+/// destination refuses. What is valid it reads as everybody does.
 #[test]
 fn the_lenient_reader_finds_every_valid_list() {
-    // Names that hold most of the start of a RAM section; page sizes behind some of the blocks alone,
-    // or together with guest addresses.
-    let not_read = ["STR-V009", "STR-V081", "STR-V082", "STR-V085"];
     let vectors = all().unwrap();
     let differs = |vector: &&Vector| {
         let Content::Stream(case) = &vector.content else { return false };
@@ -63,5 +60,5 @@ fn the_lenient_reader_finds_every_valid_list() {
         found != Some(expected.collect())
     };
     let found: Vec<_> = vectors.iter().filter(differs).map(|vector| vector.id.as_str()).collect();
-    assert_eq!(found, not_read);
+    assert!(found.is_empty(), "{found:?}");
 }

@@ -6,6 +6,7 @@ mod peer;
 mod run;
 mod selection;
 mod show;
+mod vectors;
 mod verify;
 
 use std::fs;
@@ -32,6 +33,7 @@ enum Command {
     List(list::Arguments),
     Run(Box<run::Arguments>),
     Show(show::Arguments),
+    Vectors(vectors::Arguments),
     Verify(verify::Arguments),
 }
 
@@ -49,6 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
         Command::List(arguments) => list::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Show(arguments) => show::run(arguments),
+        Command::Vectors(arguments) => vectors::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     };
     ended.unwrap_or_else(|message| {

@@ -177,6 +177,13 @@ impl Play<'_> {
         self.send_commands(Kind::RamBlocksResult, &blocks);
     }
 
+    /// Says that the RAM blocks are these, whatever memory was made for them. What is asked for from
+    /// here on is taken to be in them.
+    pub fn answer_blocks_as(&mut self, blocks: Vec<RamBlock>) {
+        self.blocks = blocks;
+        self.answer_blocks();
+    }
+
     /// The results of a REGISTER_REQUEST, after a check that it asks for what exists.
     ///
     /// # Errors

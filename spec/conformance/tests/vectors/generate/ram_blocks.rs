@@ -96,6 +96,7 @@ fn partial() -> Vec<Vector> {
 fn exchanges() -> Vec<Vector> {
     let low = Place { address: 0x10_0000, offset: 0x4000_0000, length: 0x10_0000, rkey: 7 };
     let high = Place { address: !0x10_0000, offset: !0x10_0000, length: 0x10_0000, rkey: !0 };
+    let last = Place { address: high.address + 1, offset: high.offset + 1, ..high };
     let same = |offset| Place { offset, ..BIOS };
     let again = |talk: Talk, id, title| {
         let requirements = "BLK-12 BLK-10";
@@ -138,6 +139,11 @@ fn exchanges() -> Vec<Vector> {
                 .blocks_request(),
             "BLK-V036",
             "RAM_BLOCKS_REQUEST again in the next round",
+        ),
+        Talk::pinned().places(&[low, last]).exchanged().accepted(
+            "BLK-V037",
+            "BLK-15 BLK-11",
+            "a block may take up its address spaces to the last byte",
         ),
     ]
 }

@@ -11,6 +11,7 @@ pub(super) fn vectors() -> Vec<Vector> {
         read_by(Reader::Source, results()),
         read_by(Reader::Destination, unregister_requests()),
         read_by(Reader::Source, vec![unregistered()]),
+        read_by(Reader::Destination, vec![any_number_of_chunks()]),
     ]
     .concat()
 }
@@ -121,6 +122,12 @@ fn unregister_requests() -> Vec<Vector> {
             Content::Message(repeated(unregister(0, 0), KIND, 4096)),
         ),
     ]
+}
+
+fn any_number_of_chunks() -> Vector {
+    let one = Message::of(Kind::UnregisterRequest, &[unregister(5, 1)]);
+    let title = "an unregister request with anything in its chunks";
+    reads("REG-V038", "REG-36 REG-5", title, one.word(32, !0).word(36, !0))
 }
 
 fn unregistered() -> Vector {

@@ -5,7 +5,7 @@ use rdma_migration_conformance::vectors::error_name::ErrorName;
 use rdma_migration_conformance::vectors::vector::{Reader, Side, Vector};
 
 use super::build::{Message, compress, register, repeated, result, unregister};
-use super::talk::{BIOS, RAM, Talk};
+use super::talk::{BIOS, Place, RAM, Talk};
 use Reader::{Destination, Observer, Source};
 
 const MIB: u64 = 1 << 20;
@@ -270,6 +270,13 @@ fn at_the_wrong_time() -> Vec<Vector> {
         ),
         pinned(register(0, 0, 0), "REG-V103", "all RAM is pinned"),
         pinned(register(BIOS.offset, 1, 0), "REG-V104", "all RAM is pinned, the last block too"),
+        refused(
+            Talk::pinned().exchanged().unregister(&[unregister(0, 0)]),
+            "REG-V105",
+            "REG-35",
+            "UNREGISTER_REQUEST where all RAM is pinned",
+            ErrorName::RegistrationWhilePinned,
+        ),
     ]
 }
 
@@ -292,7 +299,7 @@ fn results() -> Vec<Vector> {
             &[good, good],
             Source,
             "REG-V111",
-            "REG-16",
+            "REG-24 REG-16",
             "two results to one request",
             ErrorName::ResultCount,
         ),
@@ -326,6 +333,29 @@ fn results() -> Vec<Vector> {
                 "a chunk that is registered is answered with another key",
                 ErrorName::AnotherKey,
             ),
+        answer(
+            &[result(0x501, !0)],
+            Source,
+            "REG-V115",
+            "REG-23",
+            "the highest host address",
+            ErrorName::AddressOverflow,
+        ),
+        answer(
+            &[result(0x501, (RAM.length - 1).wrapping_neg())],
+            Source,
+            "REG-V116",
+            "REG-23",
+            "a host address from which the last byte wraps",
+            ErrorName::AddressOverflow,
+        ),
+        Talk::dynamic()
+            .places(&[Place { address: RAM.length.wrapping_neg(), ..RAM }])
+            .exchanged()
+            .registered(0, 0, 0x501)
+            .write(0, 0, 0x1000, 0x501)
+            .finished()
+            .accepted("REG-V117", "REG-23", "a block that takes up the last byte there is"),
     ]
 }
 
@@ -372,6 +402,20 @@ fn given_back() -> Vec<Vector> {
                 "REG-34 REG-10",
                 "a key is used after it was given back",
                 ErrorName::WriteWithoutKey,
+            ),
+        open()
+            .registered(0, 0, 0x501)
+            .registered(0, MIB, 0x502)
+            .source(Message::of(Kind::UnregisterRequest, &[unregister(0, 0)]).word(36, 1))
+            .destination(finished(1))
+            .ready()
+            .write(0, MIB, 0x1000, 0x502)
+            .finished()
+            .accepted_by(
+                Destination,
+                "REG-V125",
+                "REG-36 REG-33",
+                "one region is given back, though `chunks` is 1",
             ),
     ]
 }

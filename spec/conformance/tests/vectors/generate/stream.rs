@@ -4,8 +4,8 @@ use rdma_migration_conformance::codec::Kind;
 use rdma_migration_conformance::vectors::bytes::Bytes;
 use rdma_migration_conformance::vectors::error_name::ErrorName::{
     self, BadMagic, BadPageSize, BadVersion, BlockExceedsTotal, CommandBeforeHook, DuplicateName,
-    EmptyBlock, EmptyName, ListNotAtHook, NoHook, NoRamSection, StreamInRound, StreamIncomplete,
-    StreamTruncated,
+    EmptyBlock, EmptyName, ListNotAtHook, NoHook, NoRamBlocks, NoRamSection, StreamInRound,
+    StreamIncomplete, StreamTruncated,
 };
 use rdma_migration_conformance::vectors::reading::{
     NamedBlock, StreamEndReading, StreamReading, Wide,
@@ -423,6 +423,7 @@ fn entries() -> Vec<Vector> {
             &stream(&[&configuration(&["x-ignore-shared"]), &ram(0x2000, &[ram_block()])]),
             &missing,
         ),
+        list("STR-V076", "STR-33", "a total of 0 and no block", 0, &[], &[NoRamBlocks]),
     ]
 }
 
@@ -515,7 +516,31 @@ fn page_sizes() -> Vec<Vector> {
         wrong(
             "STR-V089",
             "eight bytes behind the last block that are no page size",
-            &[first, page(!0)],
+            &[first.clone(), page(!0)],
+        ),
+        sized(
+            "STR-V090",
+            "a page size in front of a guest address of 2^56",
+            &shared,
+            &[first.clone(), page(huge), page(1 << 56), rom_block.clone(), page(0)],
+            Some(huge),
+            None,
+        ),
+        sized(
+            "STR-V091",
+            "page sizes in front of the highest guest addresses",
+            &shared,
+            &[first.clone(), page(huge), page(!0), rom_block.clone(), page(huge), page(!0)],
+            Some(huge),
+            Some(huge),
+        ),
+        sized(
+            "STR-V092",
+            "guest addresses that look like page sizes",
+            &shared,
+            &[first, page(huge), rom_block.clone(), page(huge)],
+            None,
+            None,
         ),
     ]
 }

@@ -161,5 +161,12 @@ fn observed() -> Vec<Vector> {
             "a run across the end of a chunk",
             ErrorName::RunAcrossChunks,
         ),
+        refused(
+            open().compress(&[compress(0, 0, 0, 0x1000), compress(0, 0, 0x2000, 0x1000)]),
+            "ZERO-V063",
+            "ZERO-15",
+            "a source that puts two runs into one message",
+            ErrorName::SeveralZeroRuns,
+        ),
     ]
 }
