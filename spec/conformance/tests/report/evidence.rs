@@ -4,10 +4,11 @@ use std::fs;
 
 use rdma_migration_conformance::suite::evidence::{Evidence, verify};
 use rdma_migration_conformance::suite::peers::{Peers, Reference};
-use rdma_migration_conformance::suite::{Outcome, cases};
+use rdma_migration_conformance::suite::session::Session;
+use rdma_migration_conformance::suite::{Guest, Outcome, cases};
 use tempfile::TempDir;
 
-use crate::support::{Folder, judged, session};
+use crate::support::{Folder, case, judged, session};
 
 /// A case whose evidence is small.
 const SMALL: &str = "D-CON-010";
@@ -102,4 +103,27 @@ fn a_run_that_did_not_end_leaves_nothing_that_looks_whole() {
 fn a_folder_that_is_not_there_is_no_evidence() {
     let folder = TempDir::new().unwrap();
     assert!(verify(&folder.path().join("none")).is_err());
+}
+
+#[test]
+fn a_run_goes_on_where_an_earlier_one_was_left() {
+    let (folder, other) = (TempDir::new().unwrap(), Session { seed: 2, ..session() });
+    let resume = |session, guest| Evidence::resume(folder.path(), session, "reference", guest);
+    let guest = Reference.guest();
+    let played = judged(SMALL);
+    resume(session(), &guest).unwrap().add(&played).unwrap();
+
+    let mut evidence = resume(session(), &guest).unwrap();
+    assert_eq!(evidence.take_up(case("S-CON-001"), &guest).unwrap().map(|_| ()), None);
+    let again = evidence.take_up(case(SMALL), &guest).unwrap().unwrap();
+    assert_eq!((&again.transcript, &again.verdict), (&played.transcript, &played.verdict));
+    evidence.add(&again).unwrap();
+    // A second seed is another session, and the case has to be played again.
+    let mut evidence = resume(other, &guest).unwrap();
+    assert_eq!(evidence.take_up(case(SMALL), &guest).unwrap().map(|_| ()), None);
+    evidence.finish().unwrap();
+
+    let moved = Guest { end: Vec::new(), ..guest };
+    let error = resume(session(), &moved).unwrap_err();
+    assert_eq!(error.to_string(), "it is of a run that moved another guest");
 }

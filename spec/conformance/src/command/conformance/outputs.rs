@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::write_file;
+use rdma_migration_conformance::suite::Case;
 use rdma_migration_conformance::suite::evidence::Evidence;
 use rdma_migration_conformance::suite::peers::Peers;
 use rdma_migration_conformance::suite::report::Report;
@@ -15,6 +16,10 @@ pub(super) struct Outputs {
     /// Keep what was done and seen in this folder, for `conformance verify`.
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
+
+    /// Do not play again what a run before has left in that folder, but go on from there.
+    #[arg(long, requires = "evidence")]
+    resume: bool,
 
     /// Write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
@@ -37,7 +42,8 @@ impl Outputs {
         peers: &dyn Peers,
     ) -> Result<Keeper<'_>, String> {
         let begun = self.evidence.as_deref().map(|folder| {
-            let evidence = Evidence::begin(folder, session, peers.name(), &peers.guest());
+            let begin = if self.resume { Evidence::resume } else { Evidence::begin };
+            let evidence = begin(folder, session, peers.name(), &peers.guest());
             evidence.map(|evidence| (evidence, folder)).map_err(|error| about(folder, &error))
         });
         Ok(Keeper(begun.transpose()?))
@@ -56,6 +62,16 @@ impl Outputs {
 }
 
 impl Keeper<'_> {
+    /// A case that a run before has left.
+    pub(super) fn take_up(
+        &mut self,
+        case: &'static Case,
+        peers: &dyn Peers,
+    ) -> Result<Option<Judged>, String> {
+        let Some((evidence, folder)) = &mut self.0 else { return Ok(None) };
+        evidence.take_up(case, &peers.guest()).map_err(|error| about(folder, &error))
+    }
+
     /// Keeps what was done and seen in a case.
     pub(super) fn add(&mut self, judged: &Judged) -> Result<(), String> {
         let Some((evidence, folder)) = &mut self.0 else { return Ok(()) };

@@ -1,5 +1,6 @@
 //! Writes evidence.
 
+use core::time::Duration;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use super::manifest::{Listed, Manifest};
 use super::verdict::VerdictFile;
 use super::{
     CAPTURE, DIALOGUE, Dialogue, FORMAT, GUEST, Header, MANIFEST, PROTOCOL_VERSION, VERDICT,
-    canonical, capture, digest,
+    canonical, capture, digest, read, replayed,
 };
-use crate::suite::Guest;
 use crate::suite::session::{Judged, Session};
+use crate::suite::{Case, Guest};
 
 /// A folder of evidence that is being written.
 #[derive(Debug)]
@@ -37,13 +38,61 @@ impl Evidence {
         }
         let bytes = canonical(&GuestFile::from(guest))?;
         fs::write(folder.join(GUEST), &bytes)?;
-        Ok(Self {
+        Ok(Self::of(folder, session, peer, &bytes))
+    }
+
+    /// Goes on with a folder that a run of the same session against the same peers has left, whole or
+    /// not. Where there is none, one is begun.
+    ///
+    /// # Errors
+    /// If the run moved another guest, and what the operating system says.
+    pub fn resume(folder: &Path, session: Session, peer: &str, guest: &Guest) -> io::Result<Self> {
+        if !folder.join(GUEST).exists() {
+            return Self::begin(folder, session, peer, guest);
+        }
+        let bytes = canonical(&GuestFile::from(guest))?;
+        if fs::read(folder.join(GUEST))? != bytes {
+            let error = "it is of a run that moved another guest";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+        }
+        match fs::remove_file(folder.join(MANIFEST)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Self::of(folder, session, peer, &bytes)),
+        }
+    }
+
+    fn of(folder: &Path, session: Session, peer: &str, guest: &[u8]) -> Self {
+        Self {
             folder: folder.to_owned(),
             session,
             peer: peer.to_owned(),
-            guest_sha256: digest(&bytes),
+            guest_sha256: digest(guest),
             cases: Vec::new(),
-        })
+        }
+    }
+
+    /// A case that the folder has already, judged again from its dialogue. `None` if it has to be
+    /// played: it is not there, or not of this session, or does not lead to a verdict any more.
+    ///
+    /// # Errors
+    /// What the operating system says when remains are removed.
+    pub fn take_up(&mut self, case: &'static Case, guest: &Guest) -> io::Result<Option<Judged>> {
+        let folder = self.folder.join(case.id);
+        let header = self.header(case.id);
+        let kept = read::bytes(&folder.join(DIALOGUE))
+            .and_then(|bytes| read::parsed(&bytes, Dialogue::to_bytes))
+            .ok()
+            .filter(|dialogue| dialogue.header == header);
+        let judged = kept.and_then(|dialogue| {
+            let verdict = replayed::verdict(case, &dialogue, guest).ok()?;
+            Some(Judged { case, transcript: Some(dialogue.entries), verdict, took: Duration::ZERO })
+        });
+        for remains in [folder, self.folder.join(format!("{}.partial", case.id))] {
+            if remains.exists() {
+                fs::remove_dir_all(remains)?;
+            }
+        }
+        Ok(judged)
     }
 
     /// Adds a case, if it was played. Its folder appears with all of its files, or not at all.
