@@ -108,7 +108,9 @@ fn a_folder_that_is_not_there_is_no_evidence() {
 #[test]
 fn a_run_goes_on_where_an_earlier_one_was_left() {
     let (folder, other) = (TempDir::new().unwrap(), Session { seed: 2, ..session() });
-    let resume = |session, guest| Evidence::resume(folder.path(), session, "reference", guest);
+    let resume = |session: Session, guest: &Guest| {
+        Evidence::resume(folder.path(), session, "reference", guest)
+    };
     let guest = Reference.guest();
     let played = judged(SMALL);
     resume(session(), &guest).unwrap().add(&played).unwrap();
