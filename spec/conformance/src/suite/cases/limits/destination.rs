@@ -52,7 +52,11 @@ pub(in super::super) const CASES: &[Case] = &[
         let set_up = with_capabilities(play, 64)?;
         answers_or_ends(play, &set_up)
     })
-    .text("A stream that names 64 capabilities that no version has.", ENDS_OR_ANSWERS),
+    .text(
+        "A stream that names 64 capabilities that no version has. Whoever has none ends the \
+         migration, so the limit shows in destinations that take what they do not know.",
+        ENDS_OR_ANSWERS,
+    ),
     Case::destination("D-LIM-006", "a capability too many", &["LIM-4"], |play| {
         let set_up = with_capabilities(play, 65)?;
         rejects(play, "LIM-4", &set_up)
@@ -141,11 +145,11 @@ fn with_capabilities(play: &Play<'_>, count: usize) -> Result<SetUp, Stop> {
 }
 
 fn with_commands(play: &Play<'_>, count: usize) -> Result<SetUp, Stop> {
-    // A number that no version has, so that there is nothing to do.
-    const NUMBER: u16 = 0x7f00;
+    // The start of the switchover, which asks for nothing.
+    const SWITCHOVER: u16 = 11;
     let mut set_up = SetUp::of(play.guest())?;
     for _ in 0..count {
-        set_up.command(NUMBER, &[]);
+        set_up.command(SWITCHOVER, &[]);
     }
     Ok(set_up)
 }
