@@ -155,8 +155,8 @@ pub struct Case {
     pub peer: Peer,
     /// Whether the migration comes to its end, so that the guest moves.
     pub completes: bool,
-    /// Whether the suite's side gives keys or addresses that are no good: that the peer uses them is
-    /// not held against it.
+    /// Whether the suite's side gives keys or addresses that are no good, or credit for messages that
+    /// it has no receive for: that the peer uses them is not held against it.
     pub misleads: bool,
     /// The play.
     pub body: fn(&mut Play<'_>) -> Result<(), Stop>,
@@ -276,7 +276,7 @@ impl Case {
         self
     }
 
-    /// With keys or addresses that are no good.
+    /// With keys, addresses or credit that are no good.
     #[must_use]
     pub const fn misleads(mut self) -> Self {
         self.misleads = true;

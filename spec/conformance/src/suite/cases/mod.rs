@@ -20,7 +20,9 @@ const CHAPTERS: &[&[Case]] = &[
     control_channel::destination_rejects::CASES,
     control_channel::source::CASES,
     control_channel::source_rejects::CASES,
-    ram_blocks::CASES,
+    ram_blocks::destination::CASES,
+    ram_blocks::source::CASES,
+    ram_blocks::source_rejects::CASES,
     registration::destination::CASES,
     registration::destination_rejects::CASES,
     registration::destination_unregisters::CASES,
@@ -35,8 +37,10 @@ const CHAPTERS: &[&[Case]] = &[
     stream::source::CASES,
     rounds::destination::CASES,
     rounds::source::CASES,
-    errors::CASES,
-    limits::CASES,
+    errors::destination::CASES,
+    errors::source::CASES,
+    limits::destination::CASES,
+    limits::source::CASES,
 ];
 
 /// All cases, in the order of the chapters.

@@ -84,14 +84,14 @@ pub(in super::super) const CASES: &[Case] = &[
         "A chunk registered and given back, then a span of it and the next, and a write across both.",
         "A result for the span; the write arrives.",
     ),
-    Case::destination("D-REG-066", "fields of an unregister request that nobody reads", &["REG-5"], |play| {
+    Case::destination("D-REG-066", "fields of an unregister request that nobody reads", &["REG-36", "REG-2"], |play| {
         play.reach_round(0)?;
         register_one(play, (0, 0, 0))?;
         let mut payload = Vec::new();
         Command::UnregisterRequest(FIRST).encode(&mut payload);
         payload[12..24].fill(0xa5);
         play.send(Kind::UnregisterRequest, &payload);
-        play.expect(Kind::UnregisterFinished, "REG-5")?;
+        play.expect(Kind::UnregisterFinished, "REG-36")?;
         play.take_ready()
     })
     .text(

@@ -2,5 +2,5 @@
 
 pub(super) mod destination;
 pub(super) mod destination_finds_blocks;
-mod set_up;
+pub(super) mod set_up;
 pub(super) mod source;

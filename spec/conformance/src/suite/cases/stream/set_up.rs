@@ -13,37 +13,37 @@ const MAGIC_BYTES: usize = 8;
 
 /// A RAM block in the list.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(in crate::suite::cases) struct Entry {
     /// Its name.
-    pub(super) name: Vec<u8>,
+    pub(in crate::suite::cases) name: Vec<u8>,
     /// Its length.
-    pub(super) length: u64,
+    pub(in crate::suite::cases) length: u64,
     /// What follows the length.
-    pub(super) more: Vec<u8>,
+    pub(in crate::suite::cases) more: Vec<u8>,
 }
 
 /// The parts of the stream, in order.
 #[derive(Clone, Debug)]
-pub(super) struct SetUp {
+pub(in crate::suite::cases) struct SetUp {
     /// The magic word and the version.
-    pub(super) magic: Vec<u8>,
+    pub(in crate::suite::cases) magic: Vec<u8>,
     /// From the configuration on, up to the RAM section.
-    pub(super) front: Vec<u8>,
+    pub(in crate::suite::cases) front: Vec<u8>,
     /// The start of the RAM section, without the total.
-    pub(super) section: Vec<u8>,
+    pub(in crate::suite::cases) section: Vec<u8>,
     /// The total and its flags.
-    pub(super) total: u64,
+    pub(in crate::suite::cases) total: u64,
     /// The RAM blocks.
-    pub(super) list: Vec<Entry>,
+    pub(in crate::suite::cases) list: Vec<Entry>,
     /// Between the list and the hook word.
-    pub(super) behind: Vec<u8>,
+    pub(in crate::suite::cases) behind: Vec<u8>,
     /// The hook word.
-    pub(super) hook: Vec<u8>,
+    pub(in crate::suite::cases) hook: Vec<u8>,
 }
 
 impl SetUp {
     /// The guest's own.
-    pub(super) fn of(guest: &Guest) -> Result<Self, Stop> {
+    pub(in crate::suite::cases) fn of(guest: &Guest) -> Result<Self, Stop> {
         let list: Vec<_> = guest
             .blocks
             .iter()
@@ -74,7 +74,7 @@ impl SetUp {
     }
 
     /// All of it.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in crate::suite::cases) fn bytes(&self) -> Vec<u8> {
         let list = self.list.iter().flat_map(|Entry { name, length, more }| {
             let name_bytes = u8::try_from(name.len()).unwrap_or(u8::MAX);
             [&[name_bytes][..], name, &length.to_be_bytes(), more].concat()
@@ -86,7 +86,7 @@ impl SetUp {
     }
 
     /// A command in front of the sections.
-    pub(super) fn command(&mut self, number: u16, data: &[u8]) {
+    pub(in crate::suite::cases) fn command(&mut self, number: u16, data: &[u8]) {
         let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
         self.front.push(0x08);
         self.front.extend_from_slice(&number.to_be_bytes());
@@ -95,7 +95,7 @@ impl SetUp {
     }
 
     /// A part of the configuration that names capabilities, in front of the sections.
-    pub(super) fn capabilities(&mut self, names: &[&str]) {
+    pub(in crate::suite::cases) fn capabilities(&mut self, names: &[&str]) {
         const NAME: &[u8] = b"configuration/capabilities";
         self.front.push(0x05);
         self.front.push(u8::try_from(NAME.len()).unwrap_or(u8::MAX));
@@ -110,7 +110,7 @@ impl SetUp {
     }
 
     /// Eight bytes more behind each RAM block.
-    pub(super) fn more(&mut self, word: u64) {
+    pub(in crate::suite::cases) fn more(&mut self, word: u64) {
         for entry in &mut self.list {
             entry.more.extend_from_slice(&word.to_be_bytes());
         }
@@ -119,7 +119,7 @@ impl SetUp {
 
 /// A destination that is sent this does not answer with RAM blocks: it ends the migration, when it
 /// reads the stream or when it is asked for its RAM blocks.
-pub(super) fn rejects(
+pub(in crate::suite::cases) fn rejects(
     play: &mut Play<'_>,
     requirement: &str,
     spoil: impl FnOnce(&mut SetUp),
@@ -130,7 +130,7 @@ pub(super) fn rejects(
 }
 
 /// The same for any bytes.
-pub(super) fn rejects_bytes(
+pub(in crate::suite::cases) fn rejects_bytes(
     play: &mut Play<'_>,
     requirement: &str,
     bytes: &[u8],

@@ -1,5 +1,0 @@
-//! Chapter 10: errors.
-
-use crate::suite::Case;
-
-pub(super) const CASES: &[Case] = &[];

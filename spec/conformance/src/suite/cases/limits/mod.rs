@@ -1,0 +1,4 @@
+//! Chapter 11: limits.
+
+pub(super) mod destination;
+pub(super) mod source;
