@@ -15,9 +15,8 @@ impl Play<'_> {
     /// [`Stop`] if the suite's host has no memory.
     pub fn mirror(&mut self) -> Result<Mirror, Stop> {
         let lengths: Vec<_> = self.blocks.iter().map(|block| block.length).collect();
-        let regions = lengths.iter().map(|length| {
-            self.make_region(*length, Access::LocalRead, false)
-        });
+        let regions =
+            lengths.iter().map(|length| self.make_region(*length, Access::LocalRead, false));
         Ok(Mirror(regions.collect::<Result<_, _>>()?))
     }
 

@@ -2,8 +2,8 @@
 
 mod as_destination;
 mod as_source;
-mod end;
 mod chunk_keys;
+mod end;
 mod message;
 mod mirror;
 

@@ -13,22 +13,32 @@ pub(in super::super) const CASES: &[Case] = &[
         .completes()
         .after(|seen| different_ram(seen, "REG-14"))
         .quick(),
-    Case::destination("D-WRITE-002", "all RAM with a key for each chunk", &["REG-14", "REG-17"], all)
-        .text(
-            "A request for each chunk of the guest, and a write of all of it.",
-            "RAM has what was written.",
-        )
-        .completes()
-        .after(|seen| different_ram(seen, "REG-14")),
-    Case::destination("D-WRITE-003", "all RAM with the keys of its blocks", &["BLK-16"], all_pinned)
-        .text(
-            "Writes of all chunks in pin-all mode, with the keys and addresses of RAM_BLOCKS_RESULT.",
-            "RAM has what was written.",
-        )
-        .pin_all()
-        .completes()
-        .after(|seen| different_ram(seen, "BLK-16"))
-        .quick(),
+    Case::destination(
+        "D-WRITE-002",
+        "all RAM with a key for each chunk",
+        &["REG-14", "REG-17"],
+        all,
+    )
+    .text(
+        "A request for each chunk of the guest, and a write of all of it.",
+        "RAM has what was written.",
+    )
+    .completes()
+    .after(|seen| different_ram(seen, "REG-14")),
+    Case::destination(
+        "D-WRITE-003",
+        "all RAM with the keys of its blocks",
+        &["BLK-16"],
+        all_pinned,
+    )
+    .text(
+        "Writes of all chunks in pin-all mode, with the keys and addresses of RAM_BLOCKS_RESULT.",
+        "RAM has what was written.",
+    )
+    .pin_all()
+    .completes()
+    .after(|seen| different_ram(seen, "BLK-16"))
+    .quick(),
     Case::destination("D-WRITE-004", "the same bytes twice", &["REG-14"], twice)
         .text(
             "Two writes of different bytes to the same place, without a wait between them.",

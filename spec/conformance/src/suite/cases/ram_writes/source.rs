@@ -169,9 +169,9 @@ fn moves(play: &mut Play<'_>) -> Result<(), Stop> {
     let mut at_first = None;
     let mut results = 0;
     while let Some(message) = play.take_command_unless_ended(&mut asked)? {
-        let of_first = message.commands().into_iter().any(|command| {
-            matches!(command, Command::RegisterRequest(request) if request.block == 0)
-        });
+        let of_first = message.commands().into_iter().any(
+            |command| matches!(command, Command::RegisterRequest(request) if request.block == 0),
+        );
         if !of_first {
             play.serve(&mut asked, &message)?;
             continue;

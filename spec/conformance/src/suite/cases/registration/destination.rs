@@ -40,28 +40,43 @@ pub(in super::super) const CASES: &[Case] = &[
             "One result, whose key is good for both chunks.",
         )
         .quick(),
-    Case::destination("D-REG-008", "a span of a whole RAM block", &["REG-14", "REG-13"], whole_block)
-        .text(
-            "A request for the first chunk and all that the block has behind it.",
-            "One result, whose key is good up to the last byte of the block.",
-        ),
-    Case::destination("D-REG-009", "a span from the middle of a chunk", &["REG-14"], span_from_middle)
-        .text(
-            "A request for an address in the middle of the first chunk and one more chunk.",
-            "A key that is good from the first byte of the first chunk on.",
-        ),
+    Case::destination(
+        "D-REG-008",
+        "a span of a whole RAM block",
+        &["REG-14", "REG-13"],
+        whole_block,
+    )
+    .text(
+        "A request for the first chunk and all that the block has behind it.",
+        "One result, whose key is good up to the last byte of the block.",
+    ),
+    Case::destination(
+        "D-REG-009",
+        "a span from the middle of a chunk",
+        &["REG-14"],
+        span_from_middle,
+    )
+    .text(
+        "A request for an address in the middle of the first chunk and one more chunk.",
+        "A key that is good from the first byte of the first chunk on.",
+    ),
     Case::destination("D-REG-010", "the padding of a request", &["REG-2"], padding)
         .text(
             "A request whose padding is not 0, as QEMU sends it.",
             "The same answer as without it.",
         )
         .quick(),
-    Case::destination("D-REG-011", "how a result is encoded", &["REG-3", "REG-18", "REG-17"], encoded)
-        .text(
-            "A request for one chunk.",
-            "A message of 16 bytes behind its header: key, padding of 0, address of the block.",
-        )
-        .quick(),
+    Case::destination(
+        "D-REG-011",
+        "how a result is encoded",
+        &["REG-3", "REG-18", "REG-17"],
+        encoded,
+    )
+    .text(
+        "A request for one chunk.",
+        "A message of 16 bytes behind its header: key, padding of 0, address of the block.",
+    )
+    .quick(),
     Case::destination("D-REG-012", "the same chunk again", &["REG-15"], again).text(
         "The same request twice.",
         "The same key twice, which is good for the chunk after the second result.",
@@ -76,27 +91,31 @@ pub(in super::super) const CASES: &[Case] = &[
             "Two results, in the order of the requests, in a message whose `repeat` is 2.",
         )
         .quick(),
-    Case::destination("D-REG-015", "4096 requests in a message", &["REG-16", "REG-15"], most_requests)
-        .text(
-            "4096 requests for the same chunk in one message.",
-            "4096 results with one key.",
-        )
-        .dangerous(),
+    Case::destination(
+        "D-REG-015",
+        "4096 requests in a message",
+        &["REG-16", "REG-15"],
+        most_requests,
+    )
+    .text("4096 requests for the same chunk in one message.", "4096 results with one key.")
+    .dangerous(),
     Case::destination("D-REG-016", "keys of two chunks", &["REG-14"], key_of_another).text(
         "Requests for the first two chunks, and a write into the first with the second's key.",
         "The write fails, unless both have one key.",
     ),
-    Case::destination("D-REG-017", "registering in the first round", &["REG-22"], in_the_first_round)
-        .text(
-            "A request for a chunk directly after the exchange of RAM blocks.",
-            "A result: RAM commands may follow in the first round.",
-        ),
     Case::destination(
-        "D-REG-018",
-        "a registration that fails",
-        &["CON-30", "CON-33"],
-        |play| fails(play, &[(0, 0, 0)]),
+        "D-REG-017",
+        "registering in the first round",
+        &["REG-22"],
+        in_the_first_round,
     )
+    .text(
+        "A request for a chunk directly after the exchange of RAM blocks.",
+        "A result: RAM commands may follow in the first round.",
+    ),
+    Case::destination("D-REG-018", "a registration that fails", &["CON-30", "CON-33"], |play| {
+        fails(play, &[(0, 0, 0)])
+    })
     .text(
         "A request for a chunk that the destination's host cannot register.",
         "The end of the migration, and no result.",
@@ -119,11 +138,10 @@ pub(in super::super) const CASES: &[Case] = &[
             "A request for a chunk, and the end of the connection before its result.",
             "The migration has failed, and nothing is left registered.",
         ),
-    Case::destination("D-REG-021", "ERROR at a request", &["CTL-31", "CON-33"], fail)
-        .text(
-            "A request for a chunk, and ERROR without waiting for its result.",
-            "The end of the migration, with nothing left registered.",
-        ),
+    Case::destination("D-REG-021", "ERROR at a request", &["CTL-31", "CON-33"], fail).text(
+        "A request for a chunk, and ERROR without waiting for its result.",
+        "The end of the migration, with nothing left registered.",
+    ),
     Case::destination("D-REG-022", "silence after a result", &["ERR-2", "ERR-1"], silence).text(
         "A request for a chunk, and nothing after its result.",
         "The end of the migration, once the destination has waited long enough.",
@@ -259,8 +277,7 @@ fn several(play: &mut Play<'_>) -> Result<(), Stop> {
     let requests = [play.request_for(0, 0, 0), play.request_for(1, 0, 0)];
     let results = play.register(&requests)?;
     let [one, two] = results[..] else { return Ok(()) };
-    let in_order =
-        Some(one.host_address) == first && two.host_address == other.remote_address;
+    let in_order = Some(one.host_address) == first && two.host_address == other.remote_address;
     play.check(in_order, "REG-16", "the results are not in the order of the requests");
     write_with(play, one, (0, 4096), "REG-16")?;
     write_with(play, two, (0, 4096), "REG-16")

@@ -61,26 +61,17 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("A request for 2^44 further chunks: their bytes are no number.", ENDS)
     .dangerous(),
-    Case::destination(
-        "D-REG-038",
-        "a registered chunk and another",
-        &["REG-21"],
-        |play| overlaps(play, (0, 0), (0, 1)),
-    )
+    Case::destination("D-REG-038", "a registered chunk and another", &["REG-21"], |play| {
+        overlaps(play, (0, 0), (0, 1))
+    })
     .text("A request for the first chunk, and then one for the first two.", ENDS),
-    Case::destination(
-        "D-REG-039",
-        "a part of a span and another chunk",
-        &["REG-21"],
-        |play| overlaps(play, (0, 1), (CHUNK, 1)),
-    )
+    Case::destination("D-REG-039", "a part of a span and another chunk", &["REG-21"], |play| {
+        overlaps(play, (0, 1), (CHUNK, 1))
+    })
     .text("A request for the first two chunks, and then one for the second and the third.", ENDS),
-    Case::destination(
-        "D-REG-040",
-        "a span around a registered chunk",
-        &["REG-21"],
-        |play| overlaps(play, (CHUNK, 0), (0, 2)),
-    )
+    Case::destination("D-REG-040", "a span around a registered chunk", &["REG-21"], |play| {
+        overlaps(play, (CHUNK, 0), (0, 2))
+    })
     .text("A request for the second chunk, and then one for the first three.", ENDS),
     Case::destination("D-REG-041", "one bad request of several", &["REG-12", "CON-33"], |play| {
         play.reach_round(0)?;

@@ -28,7 +28,8 @@ fn write_with(
     requirement: &str,
 ) -> Result<(), Stop> {
     let from = play.writable(length)?;
-    let written = play.write(&from, length, result.host_address.wrapping_add(offset), result.rkey)?;
+    let written =
+        play.write(&from, length, result.host_address.wrapping_add(offset), result.rkey)?;
     let says = format!("{length} bytes at {offset:#x} cannot be written with their key");
     play.check(written.is_ok(), requirement, says);
     Ok(())
@@ -43,8 +44,10 @@ fn write_against(
     requirement: &str,
 ) -> Result<(), Stop> {
     let from = play.writable(length)?;
-    let written = play.write(&from, length, result.host_address.wrapping_add(offset), result.rkey)?;
-    let says = format!("{length} bytes at {offset:#x} can be written with a key that is not theirs");
+    let written =
+        play.write(&from, length, result.host_address.wrapping_add(offset), result.rkey)?;
+    let says =
+        format!("{length} bytes at {offset:#x} can be written with a key that is not theirs");
     play.check_safety(written.is_err(), requirement, says);
     Ok(())
 }

@@ -33,10 +33,7 @@ pub(in super::super) const CASES: &[Case] = &[
         .should()
         .completes(),
     Case::source("S-REG-004", "the padding of a result", &["REG-4"], padding)
-        .text(
-            "Results whose padding is not 0.",
-            "The same as without it: the guest leaves.",
-        )
+        .text("Results whose padding is not 0.", "The same as without it: the guest leaves.")
         .quick()
         .completes(),
     Case::source("S-REG-005", "nothing in pin-all mode", &["REG-20", "REG-35"], none_while_pinned)
@@ -56,8 +53,13 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("A result whose host address is 2^64 - 1.", ENDS)
     .quick(),
-    Case::source("S-REG-012", "an address that wraps around by a byte", &["REG-23"], wraps_by_a_byte)
-        .text("A result whose host address leaves no room for the last byte of its block.", ENDS),
+    Case::source(
+        "S-REG-012",
+        "an address that wraps around by a byte",
+        &["REG-23"],
+        wraps_by_a_byte,
+    )
+    .text("A result whose host address leaves no room for the last byte of its block.", ENDS),
     Case::source("S-REG-013", "more results than requests", &["REG-24"], |play| {
         rejects_message(play, "REG-24", |results| {
             let twice = [results, results].concat();
@@ -153,8 +155,9 @@ pub(in super::super) const CASES: &[Case] = &[
     )
     .misleads(),
     Case::source("S-REG-029", "a foreign address", &["RND-5", "ERR-2"], |play| {
-        misleads(play, |result| {
-            RegisterResult { host_address: result.host_address ^ 1 << 46, ..result }
+        misleads(play, |result| RegisterResult {
+            host_address: result.host_address ^ 1 << 46,
+            ..result
         })
     })
     .text(

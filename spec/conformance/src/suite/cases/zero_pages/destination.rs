@@ -47,13 +47,18 @@ pub(in super::super) const CASES: &[Case] = &[
     )
     .completes()
     .after(|seen| different_ram(seen, "ZERO-14")),
-    Case::destination("D-ZERO-004", "a zero run of a whole RAM block", &["ZERO-14", "ZERO-13"], |play| {
-        let mirror = used(play, &[])?;
-        let length = play.first_block(2)?.length;
-        play.compress(0, 0, length)?;
-        play.finish_migration()?;
-        play.look_at(&mirror)
-    })
+    Case::destination(
+        "D-ZERO-004",
+        "a zero run of a whole RAM block",
+        &["ZERO-14", "ZERO-13"],
+        |play| {
+            let mirror = used(play, &[])?;
+            let length = play.first_block(2)?.length;
+            play.compress(0, 0, length)?;
+            play.finish_migration()?;
+            play.look_at(&mirror)
+        },
+    )
     .text(
         "A zero run from the first byte of a RAM block to its last, longer than a chunk.",
         "READY, and zeroes: a destination takes a run up to the end of its block.",
@@ -162,13 +167,18 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("A zero run whose offset is 2^64 - 1.", ENDS)
     .dangerous(),
-    Case::destination("D-ZERO-029", "zero in a RAM block that does not exist", &["REG-11"], |play| {
-        play.reach_round(0)?;
-        let block = u32::try_from(play.blocks().len()).unwrap_or(u32::MAX);
-        let run = Command::Compress(Compress { value: 0, block, offset: 0, length: 4096 });
-        play.send_commands(Kind::Compress, &[run]);
-        play.expect_end("REG-11")
-    })
+    Case::destination(
+        "D-ZERO-029",
+        "zero in a RAM block that does not exist",
+        &["REG-11"],
+        |play| {
+            play.reach_round(0)?;
+            let block = u32::try_from(play.blocks().len()).unwrap_or(u32::MAX);
+            let run = Command::Compress(Compress { value: 0, block, offset: 0, length: 4096 });
+            play.send_commands(Kind::Compress, &[run]);
+            play.expect_end("REG-11")
+        },
+    )
     .text("A zero run in a RAM block past the last.", ENDS)
     .quick()
     .dangerous(),
@@ -198,9 +208,12 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("A zero run behind the first hook word, in place of RAM_BLOCKS_REQUEST.", ENDS)
     .dangerous(),
-    Case::destination("D-ZERO-033", "a zero run that is cut short", &["CTL-11", "ZERO-1"], |play| {
-        rejects_payload(play, 1, |payload| payload.truncate(23))
-    })
+    Case::destination(
+        "D-ZERO-033",
+        "a zero run that is cut short",
+        &["CTL-11", "ZERO-1"],
+        |play| rejects_payload(play, 1, |payload| payload.truncate(23)),
+    )
     .text("A COMPRESS of 23 bytes, with a header that says so.", ENDS),
     Case::destination("D-ZERO-034", "a zero run with a byte more", &["CTL-11", "ZERO-1"], |play| {
         rejects_payload(play, 1, |payload| payload.push(0))
@@ -218,12 +231,17 @@ pub(in super::super) const CASES: &[Case] = &[
         rejects_payload(play, 4097, |payload| *payload = payload.repeat(4097))
     })
     .text("4097 zero runs in a message whose `repeat` is 4097.", ENDS),
-    Case::destination("D-ZERO-038", "memory that cannot be filled", &["ZERO-14", "CON-30"], |play| {
-        play.reach_round(0)?;
-        let run = Command::Compress(run(play, 0, 4096));
-        play.send_commands(Kind::Compress, &[run]);
-        play.expect_end("ZERO-14")
-    })
+    Case::destination(
+        "D-ZERO-038",
+        "memory that cannot be filled",
+        &["ZERO-14", "CON-30"],
+        |play| {
+            play.reach_round(0)?;
+            let run = Command::Compress(run(play, 0, 4096));
+            play.send_commands(Kind::Compress, &[run]);
+            play.expect_end("ZERO-14")
+        },
+    )
     .text("A zero run that the destination's host cannot fill.", ENDS)
     .faults(&["zero-failed@1"]),
     Case::destination("D-ZERO-039", "disconnection at a zero run", &["RND-11"], |play| {

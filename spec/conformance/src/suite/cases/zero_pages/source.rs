@@ -12,13 +12,18 @@ use crate::suite::{Case, Play, Stop};
 const ENDS: &str = "The end of the migration; the guest stays the source's.";
 
 pub(in super::super) const CASES: &[Case] = &[
-    Case::source("S-ZERO-001", "how a zero run is encoded", &["ZERO-1", "ZERO-11", "ZERO-15"], encoded)
-        .text(
-            "What a destination answers in a whole migration.",
-            "Zero runs of 24 bytes, one a message, with a `value` of 0.",
-        )
-        .completes()
-        .quick(),
+    Case::source(
+        "S-ZERO-001",
+        "how a zero run is encoded",
+        &["ZERO-1", "ZERO-11", "ZERO-15"],
+        encoded,
+    )
+    .text(
+        "What a destination answers in a whole migration.",
+        "Zero runs of 24 bytes, one a message, with a `value` of 0.",
+    )
+    .completes()
+    .quick(),
     Case::source("S-ZERO-002", "zero runs end with their chunk", &["WRITE-4", "WRITE-1"], inside)
         .text(
             "What a destination answers in a whole migration.",
@@ -32,13 +37,18 @@ pub(in super::super) const CASES: &[Case] = &[
         )
         .completes()
         .quick(),
-    Case::source("S-ZERO-004", "none for a chunk of a source that unregisters", &["ZERO-10"], unregistered)
-        .text(
-            "What a destination answers in a whole migration of a source that gives keys back.",
-            "No zero run in a chunk between the request for it and the request to give it back.",
-        )
-        .unregisters()
-        .completes(),
+    Case::source(
+        "S-ZERO-004",
+        "none for a chunk of a source that unregisters",
+        &["ZERO-10"],
+        unregistered,
+    )
+    .text(
+        "What a destination answers in a whole migration of a source that gives keys back.",
+        "No zero run in a chunk between the request for it and the request to give it back.",
+    )
+    .unregisters()
+    .completes(),
     Case::source("S-ZERO-005", "none in pin-all mode", &["ZERO-10"], none_while_pinned)
         .text(
             "What a destination answers in a whole migration where all RAM is pinned.",
