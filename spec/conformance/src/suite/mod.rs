@@ -14,6 +14,8 @@ pub mod expected;
 pub mod guest;
 pub mod hooks;
 pub mod link;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod peers;
 pub mod play;
 pub mod reference;

@@ -1,6 +1,8 @@
 //! `rdma-migration conformance`: one file for each of its commands.
 
 mod list;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod outputs;
 mod peer;
 mod run;
@@ -31,6 +33,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     List(list::Arguments),
+    #[cfg(feature = "mutants")]
+    Mutants(mutants::Arguments),
     Run(Box<run::Arguments>),
     Show(show::Arguments),
     Vectors(vectors::Arguments),
@@ -49,6 +53,8 @@ enum OutputFormat {
 pub(super) fn run(arguments: &Arguments) -> Ending {
     let ended = match &arguments.command {
         Command::List(arguments) => list::run(arguments),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Show(arguments) => show::run(arguments),
         Command::Vectors(arguments) => vectors::run(arguments),

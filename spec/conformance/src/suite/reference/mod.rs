@@ -38,6 +38,11 @@ pub trait Seam {
 
     /// Stands before an adapter.
     fn stand<'a, 'f>(&'a mut self, port: Port<'f>) -> Self::Adapter<'a, 'f>;
+
+    /// When a deadline of the peer comes, if its clock is not that of the fabric. `None`: never.
+    fn alarm(&self, deadline: Instant) -> Option<Instant> {
+        Some(deadline)
+    }
 }
 
 /// Nothing: the peer has its adapter for itself.
@@ -141,9 +146,14 @@ where
         Self { fabric, peer, machine, owner, seam, crashed: None }
     }
 
+    /// When the peer's next deadline comes.
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.poll_timeout().and_then(|(at, _)| self.seam.alarm(at))
+    }
+
     /// Lets the peer do what it can now.
     fn take_turn(&mut self) {
-        let due = self.machine.poll_timeout().is_some_and(|(at, _)| at <= self.fabric.now());
+        let due = self.deadline().is_some_and(|at| at <= self.fabric.now());
         if due {
             self.fabric.rouse(self.peer);
         }
@@ -167,8 +177,7 @@ where
 
     /// Lets time pass to the next thing that happens, but not past `until`. False if `until` came.
     fn pass(&mut self, until: Instant) -> bool {
-        let deadline = self.machine.poll_timeout().map(|(at, _)| at);
-        let deadline = deadline.filter(|_| self.crashed.is_none());
+        let deadline = self.deadline().filter(|_| self.crashed.is_none());
         let next = deadline.into_iter().chain(self.fabric.next_event()).min();
         match next.filter(|next| *next <= until) {
             Some(next) => {
