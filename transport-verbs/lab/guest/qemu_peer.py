@@ -30,7 +30,7 @@ class Qemu:
     def __init__(self, number, command):
         self.log = LOGS / f"{number}.log"
         path = f"/run/peer-{number}.qmp"
-        with open(self.log, "wb") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*command, "-qmp", f"unix:{path},server=on,wait=off"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,

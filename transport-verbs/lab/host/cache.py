@@ -29,3 +29,15 @@ def emptied_folder(path):
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
+
+
+def resumed_folder(path):
+    """Makes a folder in which `earlier` is what an earlier run left in it."""
+    earlier = path.with_name(f"{path.name}.earlier")
+    if path.exists():
+        shutil.rmtree(earlier, ignore_errors=True)
+        path.rename(earlier)
+    path.mkdir(parents=True)
+    if earlier.exists():
+        earlier.rename(path / "earlier")
+    return path

@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from host.cache import LOGS, emptied_folder
+from host.cache import LOGS, emptied_folder, resumed_folder
 from host.errors import LabError, Skipped
 from host.laboratory import Laboratory
 
@@ -30,19 +30,19 @@ class OutOfTime(BaseException):
     """The time of a scenario is over. Not an `Exception`, so that no handler swallows it."""
 
 
-def run_all(scenarios, keep, narrate):
+def run_all(scenarios, keep, narrate, resume=False):
     """Runs the scenarios in order, prints a line for each, and returns the results."""
     results = []
     for scenario in scenarios:
-        result = run_one(scenario, keep, narrate)
+        result = run_one(scenario, keep, narrate, resume)
         print(result.line(), flush=True)
         results.append(result)
     return results
 
 
-def run_one(scenario, keep, narrate):
+def run_one(scenario, keep, narrate, resume=False):
     """Runs one scenario in surroundings of its own, which have ended when this returns."""
-    folder = emptied_folder(LOGS / scenario.name)
+    folder = (resumed_folder if resume else emptied_folder)(LOGS / scenario.name)
     started = time.monotonic()
     laboratory = Laboratory(folder, keep, narrate)
     try:

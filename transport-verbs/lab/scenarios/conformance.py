@@ -4,13 +4,14 @@ import json
 import sys
 from functools import partial
 
-from host.cache import LAB
+from host.cache import LAB, REPOSITORY
+from host.errors import LabError
 from host.guest_memory import patchwork
 from host.guest_program import MIB
 from host.hypervisor import Hypervisor
 from host.link import add_loopback
 from host.qemu import VERSIONS
-from host.recorder import Ours
+from host.recorder import Ours, last_lines
 from host.scenario import Scenario
 from scenarios.qemu_to_qemu import finish
 
@@ -24,6 +25,8 @@ MEMORY_MIB = 16
 PATCHWORK_AT = 8 * MIB
 PATCHWORK_CHUNKS = 4
 PATCHWORK_FILE = "/run/lab/patchwork"
+EVIDENCE = "/run/lab/evidence"
+GUEST = "/run/lab/guest"
 
 
 def conformance(version, role, lab):
@@ -31,25 +34,52 @@ def conformance(version, role, lab):
     ours = Ours(lab, machine, add_loopback(machine))
     installation = lab.qemu(version)
     (machine.folder / "patchwork").write_bytes(patchwork(7, PATCHWORK_CHUNKS))
-    peer = [*peer_arguments(role, ours.uri)]
-    if role == "destination":
-        peer += ["--guest", record(lab, machine, ours, installation)]
+    resume(lab, machine)
+    if role == "destination" and not (machine.folder / "guest").is_dir():
+        record(lab, machine, ours, installation)
     keep_peers(lab, machine, installation, role, ours.uri)
+    judge(lab, machine, ours, f"qemu-{version}", peer_arguments(ours.uri, role))
+    verify(lab, machine, ours)
+
+
+def resume(lab, machine):
+    """What an interrupted run has found stands, and with it the guest that it moved."""
+    for name in ("guest", "evidence"):
+        earlier = lab.folder / "earlier" / machine.folder.name / name
+        if earlier.is_dir():
+            earlier.rename(machine.folder / name)
+
+
+def judge(lab, machine, ours, name, peer):
+    """Runs all cases, and compares with the results that are expected."""
     lab.step("judge")
-    name = f"qemu-{version}"
+    expected = REPOSITORY / "spec" / "conformance" / "expected" / f"{name}.toml"
+    compare = ["--expected", expected] if expected.exists() else []
     program = machine.start(
         "conformance", ours.program, "conformance", "run", "--peer", "verbs", "--name", name, *peer,
-        "--profile", "full", "--dangerous", "--timeout", PATIENCE, "--format", "json",
-        "--write-expected", "/run/lab/found.toml", *sys.argv[2:0], "--filter", *__import__("os").environ.get("FILTER","*").split(),
+        "--profile", "full", "--dangerous", "--timeout", PATIENCE, *compare,
+        "--evidence", EVIDENCE, "--resume", "--json", "/run/lab/report.json",
+        "--html", "/run/lab/report.html", "--write-expected", "/run/lab/found.toml",
     )
     code = program.wait(WITHIN)
-    lab.note(f"exit code {code}")
+    if not (machine.folder / "report.json").exists():
+        raise LabError(f"no report; exit code {code}: {last_lines(program)}")
+    report = json.loads((machine.folder / "report.json").read_text())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report["outcomes"].items() if count)
+    lab.note(counts)
+    lab.check(code == 0, f"QEMU does what is expected of it (exit code {code}: {counts})")
 
 
-def peer_arguments(role, uri):
+def verify(lab, machine, ours):
+    """Every verdict follows from what was kept of its case."""
+    lab.step("verify the evidence")
+    machine.run(ours.program, "conformance", "verify", EVIDENCE, within=600)
+
+
+def peer_arguments(uri, role):
     """How the suite reaches its peer: the hooks are in `guest/`."""
     hook = LAB / "guest" / "qemu_peer_hook"
-    yield from ("--connect", uri) if role == "destination" else ("--listen", uri)
+    yield from ("--connect", uri, "--guest", GUEST) if role == "destination" else ("--listen", uri)
     for word in ("start", "trigger", "alive"):
         yield from (f"--{word}", f"{hook} {HOOKS_PORT} {word}")
 
@@ -64,7 +94,7 @@ def record(lab, machine, ours, installation):
     finish(source)
     recording.finish(60)
     source.quit()
-    return recording.folder
+    machine.run("cp", "--recursive", "--sparse=always", recording.folder, GUEST)
 
 
 def keep_peers(lab, machine, installation, role, uri):

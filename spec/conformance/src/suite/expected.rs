@@ -107,7 +107,8 @@ impl Expected {
     pub fn write(report: &Report) -> Result<String, toml::ser::Error> {
         let listed = report.cases.iter().filter(|case| !simply_passes(&case.verdict));
         let listed = listed.filter(|case| case.verdict.outcome != Outcome::Inconclusive);
-        let cases = listed.map(|case| Expectation::of(&case.id, &case.verdict)).collect();
+        let cases = listed.map(|case| Expectation::of(&case.id, &case.title, &case.verdict));
+        let cases = cases.collect();
         let file = File { peer: report.peer.clone(), cases };
         let passes = "Every case of the suite that is not named here passes, without findings.";
         Ok(format!("# {passes}\n\n{}", toml::to_string(&file)?))
@@ -152,12 +153,17 @@ impl Expected {
 }
 
 impl Expectation {
-    fn of(id: &str, verdict: &Verdict) -> Self {
-        let findings: Vec<_> = verdict.findings.iter().map(|found| found.says.as_str()).collect();
-        let says = match &verdict.reason {
-            Some(reason) => reason.clone(),
-            None => findings.join("; "),
-        };
+    fn of(id: &str, title: &str, verdict: &Verdict) -> Self {
+        let seen = verdict
+            .findings
+            .iter()
+            .map(|found| format!("{}, against {}", found.says, found.requirement));
+        let waited = verdict.reason.as_ref().map(|reason| match verdict.outcome {
+            Outcome::Timeout => format!("{reason} was waited for in vain"),
+            _ => reason.clone(),
+        });
+        let says: Vec<_> = waited.into_iter().chain(seen).collect();
+        let says = format!("{title}: {}.", says.join("; "));
         Self {
             id: id.to_owned(),
             outcome: Some(verdict.outcome),
