@@ -1,8 +1,8 @@
 """Keeps a real QEMU at hand as the peer of a conformance run, and does what its hooks ask for.
 
 One argument: a file of JSON with the command lines. Requests are lines of text on a TCP port of the
-loopback interface; `qemu_peer_hook` sends them. A QEMU whose case has ended badly, or that has given
-its guest away, is replaced; the next one is started while a case is played.
+loopback interface; `qemu_peer_hook` sends them. Each case has a QEMU of its own, so that none suffers
+from what another has done; the next one is started while a case is played.
 """
 
 import json
@@ -72,12 +72,13 @@ class Keeper:
 
     def start(self, case, pin_all):
         """Makes a peer ready for a case: a destination listens, a source runs its guest."""
-        if self.current is None:
-            self.maker.join()
-            if isinstance(self.spare, Exception):
-                raise self.spare
-            self.current = self.spare
-            self.make_spare()
+        if self.current is not None:
+            self.current.end()
+        self.maker.join()
+        if isinstance(self.spare, Exception):
+            raise self.spare
+        self.current = self.spare
+        self.make_spare()
         with open(self.current.log, "ab") as log:
             log.write(f"case {case}\n".encode())
         capability = {"capability": "rdma-pin-all", "state": pin_all}
@@ -100,19 +101,16 @@ class Keeper:
         if self.role == "source":
             self.triggering.join(ENDS_WITHIN)
             if self.triggering.is_alive():
-                return self.replaced({"state": {"is": "waiting"}, "says": "QMP does not answer"})
+                return {"state": {"is": "waiting"}, "says": "QMP does not answer"}
         deadline = time.monotonic() + ENDS_WITHIN
         try:
             while True:
                 seen, over = self.look()
                 if over or time.monotonic() >= deadline:
-                    break
+                    return seen
                 time.sleep(0.05)
         except qmp.QmpError as error:
-            seen, over = self.without_qmp(error)
-        if not over or self.role == "destination" or seen.get("guest_owner") != "source":
-            return self.replaced(seen)
-        return seen
+            return self.without_qmp(error)
 
     def look(self):
         """What the peer is now, and whether it will stay so."""
@@ -143,9 +141,9 @@ class Keeper:
         """What the peer is where QMP is silent: it has just exited, or its main loop is stuck."""
         try:
             self.current.process.wait(1)
-            return self.exited(), True
+            return self.exited()
         except subprocess.TimeoutExpired:
-            return {"state": {"is": "waiting"}, "says": str(error)}, False
+            return {"state": {"is": "waiting"}, "says": str(error)}
 
     def exited(self):
         """An incoming migration that fails ends QEMU, in order; a source never exits by itself."""
@@ -160,12 +158,6 @@ class Keeper:
             return {"state": {"is": "crashed", "how": f"exit code {code}"}, "says": last}
         return {"state": {"is": "ended"}, "guest_owner": "source", "completed": False,
                 "says": f"exit code {code}: {last}"}
-
-    def replaced(self, seen):
-        """Ends the present peer."""
-        self.current.end()
-        self.current = None
-        return seen
 
 
 class Request(socketserver.StreamRequestHandler):
