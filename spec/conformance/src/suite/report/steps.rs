@@ -189,7 +189,8 @@ fn of_message(header: Header, payload: &[u8]) -> String {
     if usize::try_from(header.length) != Ok(payload.len()) {
         parts.push(format!("announces {} bytes, and {} follow", header.length, payload.len()));
     }
-    if header.repeat != 1 {
+    let repeats = u32::try_from(commands.len().max(1)).unwrap_or(u32::MAX);
+    if header.repeat != repeats {
         parts.push(format!("repeat {}", header.repeat));
     }
     parts.join("; ")

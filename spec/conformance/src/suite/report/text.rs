@@ -1,5 +1,6 @@
 //! The report for a terminal.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -58,6 +59,7 @@ impl Report {
         for case in self.cases.iter().filter(|case| case.is_told()) {
             self.write_case(case, &palette, &mut writer)?;
         }
+        self.write_skipped(&palette, &mut writer)?;
         writeln!(writer, "{}\n", self.table(colour))?;
         let (reached, all) = (self.requirements_reached(), self.requirements.len());
         writeln!(writer, "{reached} of {all} requirements reached")?;
@@ -126,32 +128,47 @@ impl Report {
             table.enforce_styling();
         }
         table.set_header(["chapter", "as destination", "as source", "requirements"]);
-        let mut chapters = self.chapters();
-        for requirement in &self.requirements {
-            if !chapters.contains(&requirement.chapter.as_str()) {
-                chapters.push(&requirement.chapter);
-            }
+        for chapter in self.chapters() {
+            let reached = self.reached_of(chapter);
+            table.add_row(self.row(chapter, reached, |case| case.chapter == chapter, colour));
         }
-        for chapter in chapters {
-            table.add_row(self.row(chapter, |of| of == chapter, colour));
-        }
-        table.add_row(self.row("all", |_| true, colour));
+        let reached = (self.requirements_reached(), self.requirements.len());
+        table.add_row(self.row("all", reached, |_| true, colour));
         table
     }
 
-    fn row(&self, title: &str, is_in: impl Fn(&str) -> bool, colour: bool) -> Vec<Cell> {
+    fn row(
+        &self,
+        title: &str,
+        (reached, all): (usize, usize),
+        is_here: impl Fn(&CaseReport) -> bool,
+        colour: bool,
+    ) -> Vec<Cell> {
         let mut row = vec![Cell::new(title)];
         for role in [Role::Destination, Role::Source] {
-            let of_cell = |case: &&CaseReport| is_in(&case.chapter) && case.role == role;
+            let of_cell = |case: &&CaseReport| is_here(case) && case.role == role;
             row.push(cell(&self.cases.iter().filter(of_cell).collect::<Vec<_>>(), colour));
         }
-        let of_chapter = self.requirements.iter().filter(|found| is_in(&found.chapter));
-        let (reached, all) = of_chapter.fold((0, 0), |(reached, all), requirement| {
-            (reached + usize::from(!requirement.cases.is_empty()), all + 1)
-        });
         let text = if all == 0 { String::new() } else { format!("{reached:>3} of {all:>3}") };
         row.push(Cell::new(text));
         row
+    }
+
+    /// The cases that were skipped, those with the same reason together.
+    fn write_skipped(&self, palette: &Palette, writer: &mut impl Write) -> io::Result<()> {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let skipped = |case: &&CaseReport| case.outcome == Outcome::Skip && !case.is_told();
+        for case in self.cases.iter().filter(skipped) {
+            let reason = case.verdict.reason.as_deref().unwrap_or_default();
+            reasons.entry(reason).or_default().push(&case.id);
+        }
+        let style = palette.of(Outcome::Skip);
+        for (reason, cases) in &reasons {
+            writeln!(writer, "{style}skip{style:#}  {} cases: {}", cases.len(), printable(reason))?;
+            write_wrapped(writer, "", &cases.join(" "), palette.faint)?;
+            writeln!(writer)?;
+        }
+        Ok(())
     }
 
     fn write_case(
@@ -195,17 +212,24 @@ fn cell(cases: &[&CaseReport], colour: bool) -> Cell {
     let ended = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
     let counted = Outcome::ALL.map(|outcome| (ended(outcome), outcome));
     let parts = counted.iter().filter(|(count, outcome)| *count > 0 || *outcome == Outcome::Pass);
-    let parts: Vec<_> = parts.map(|(count, outcome)| format!("{count:>3} {outcome}")).collect();
+    let parts: Vec<_> = parts.map(|(count, outcome)| format!("{count} {outcome}")).collect();
     if cases.is_empty() {
         return Cell::new("");
     }
-    let cell = Cell::new(parts.join(","));
+    // The first number of each cell is under the one above it.
+    let cell = Cell::new(format!("{:>width$}", parts.join(", "), width = indented(&parts)));
     let worst = counted.iter().filter(|(count, _)| *count > 0).map(|(_, outcome)| outcome.is_bad());
     match (colour, worst.max()) {
         (true, Some(true)) => cell.fg(Color::Red),
         (true, Some(false)) => cell.fg(Color::Green),
         _ => cell,
     }
+}
+
+/// The width at which the first number of some parts ends at the third column.
+fn indented(parts: &[String]) -> usize {
+    let digits = parts.first().and_then(|first| first.find(' ')).unwrap_or_default();
+    parts.join(", ").chars().count() + 3_usize.saturating_sub(digits)
 }
 
 impl Outcome {
@@ -218,7 +242,7 @@ impl Outcome {
 impl CaseReport {
     /// Whether a case has a paragraph of its own.
     pub(super) fn is_told(&self) -> bool {
-        !matches!(self.outcome, Outcome::Pass | Outcome::Waived) || self.difference.is_some()
+        self.outcome.is_bad() || self.difference.is_some()
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn all(report: &Report, charts: &[Option<String>]) -> String {
             let is_here = |case: &&CaseReport| case.chapter == chapter && case.role == role;
             let class = role_class(role);
             if report.cases.iter().any(|case| is_here(&case)) {
-                let told = report.cases.iter().filter(is_here).any(CaseReport::is_told);
+                let told = report.cases.iter().filter(is_here).any(|case| !is_clean(case));
                 let clean = if told { "" } else { " clean" };
                 html.push_str(&format!(
                     "<h3 class=\"{class}{clean}\">{} <small>{role} under test</small></h3>\n",
@@ -41,6 +41,11 @@ pub(super) fn all(report: &Report, charts: &[Option<String>]) -> String {
     html
 }
 
+/// Whether a case is left out where only those are wanted that did not pass.
+fn is_clean(case: &CaseReport) -> bool {
+    case.outcome == Outcome::Pass && !case.is_told()
+}
+
 const fn role_class(role: Role) -> &'static str {
     match role {
         Role::Destination => "d",
@@ -52,7 +57,7 @@ fn one(report: &Report, case: &CaseReport, chart: Option<&str>) -> String {
     let outcome = case.outcome;
     let class = class_of(outcome);
     let role = role_class(case.role);
-    let clean = if case.is_told() { "" } else { " clean" };
+    let clean = if is_clean(case) { " clean" } else { "" };
     let id = escaped(&case.id);
     let mut html = format!(
         "<details class=\"case {role}{clean}\"><summary><b class=\"o-{class}\">{outcome}</b>\

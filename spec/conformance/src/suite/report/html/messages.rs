@@ -7,7 +7,7 @@ use crate::codec::Header;
 use crate::suite::report::annotated::{Field, fields};
 
 /// The most bytes that the messages of a page may take together.
-const BYTES_MAX: usize = 800 << 10;
+const BYTES_MAX: usize = 600 << 10;
 /// The most commands of a message that are spelled out.
 const COMMANDS_MAX: usize = 4;
 /// The most bytes of a field that are shown.

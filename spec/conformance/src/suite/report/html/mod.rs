@@ -14,7 +14,7 @@ use messages::Messages;
 
 /// The most bytes that the charts of a page may take together. Cases that did not pass come first;
 /// where there is no room left the page says so.
-const CHARTS_BYTES_MAX: usize = 1_600 << 10;
+const CHARTS_BYTES_MAX: usize = 1_400 << 10;
 
 const STYLE: &str = include_str!("style.css");
 

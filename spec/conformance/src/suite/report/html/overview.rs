@@ -2,7 +2,7 @@
 
 use super::case::findings;
 use super::escaped;
-use crate::suite::report::{CaseReport, Policy, Report};
+use crate::suite::report::{CaseReport, Policy, Report, RequirementReport};
 use crate::suite::{Outcome, Role};
 
 /// The class of an outcome in the style sheet.
@@ -86,11 +86,10 @@ pub(super) fn told(report: &Report) -> String {
     let mut html = String::from("<section id=\"told\"><h2>What did not pass</h2>\n");
     for case in cases {
         let outcome = case.outcome;
-        let id = escaped(&case.id);
+        let (id, class) = (escaped(&case.id), class_of(outcome));
         html.push_str(&format!(
-            "<article><h3><b class=\"o-{}\">{outcome}</b> <a href=\"#{id}\"><code>{id}</code></a> \
+            "<article class=\"o-{class}\"><h3><b>{outcome}</b> <a href=\"#{id}\"><code>{id}</code></a> \
              {}</h3>\n{}</article>\n",
-            class_of(outcome),
             escaped(&case.title),
             findings(report, case),
         ));
@@ -106,18 +105,12 @@ pub(super) fn matrix(report: &Report) -> String {
          <tr><th>chapter</th><th>destination under test</th><th>source under test</th>\
          <th>requirements</th></tr>\n",
     );
-    let mut chapters = report.chapters();
-    for requirement in &report.requirements {
-        if !chapters.contains(&requirement.chapter.as_str()) {
-            chapters.push(&requirement.chapter);
-        }
-    }
-    for chapter in chapters {
+    for chapter in report.chapters() {
         html.push_str(&format!("<tr><th>{}</th>", escaped(chapter)));
         for role in [Role::Destination, Role::Source] {
             html.push_str(&cell(report, chapter, role));
         }
-        let (reached, all) = reached(report, chapter);
+        let (reached, all) = report.reached_of(chapter);
         let meter = match all {
             0 => String::new(),
             _ => format!(
@@ -147,13 +140,6 @@ fn cell(report: &Report, chapter: &str, role: Role) -> String {
     format!("<td><div class=\"waffle\">{squares}</div><small>{passed} of {all} pass</small></td>")
 }
 
-fn reached(report: &Report, chapter: &str) -> (usize, usize) {
-    let of_chapter = report.requirements.iter().filter(|found| found.chapter == chapter);
-    of_chapter.fold((0, 0), |(reached, all), requirement| {
-        (reached + usize::from(!requirement.cases.is_empty()), all + 1)
-    })
-}
-
 /// Every requirement, with the cases that reach it.
 pub(super) fn requirements(report: &Report) -> String {
     let mut html = String::from("<section id=\"requirements\"><h2>Requirements</h2>\n");
@@ -163,7 +149,7 @@ pub(super) fn requirements(report: &Report) -> String {
             if chapter.is_some() {
                 html.push_str("</table></details>\n");
             }
-            let (reached, all) = reached(report, &requirement.chapter);
+            let (reached, all) = report.reached_of(&requirement.chapter);
             html.push_str(&format!(
                 "<details class=\"reqs\"><summary>{} <small>{reached} of {all} reached</small>\
                  </summary><table>\n",
@@ -180,10 +166,7 @@ pub(super) fn requirements(report: &Report) -> String {
     html
 }
 
-fn requirement_row(
-    report: &Report,
-    requirement: &crate::suite::report::RequirementReport,
-) -> String {
+fn requirement_row(report: &Report, requirement: &RequirementReport) -> String {
     let square = |id: &String| {
         let outcome = report.cases.iter().find(|case| case.id == *id).map(|case| case.outcome);
         let class = outcome.map_or("skip", class_of);
