@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use rdma_migration_conformance::suite::cases;
 use rdma_migration_conformance::suite::evidence::{Evidence, Verified, verify};
 use rdma_migration_conformance::suite::peers::{Peers, Reference};
-use rdma_migration_conformance::suite::report::{Circumstances, Report};
+use rdma_migration_conformance::suite::report::{Circumstances, Policy, Report};
 use rdma_migration_conformance::suite::session::{Judged, Session};
-use rdma_migration_conformance::suite::{Case, Profile};
+use rdma_migration_conformance::suite::{Case, Finding, Outcome, Profile};
 use tempfile::TempDir;
 
 /// The session that all runs are.
@@ -85,3 +85,32 @@ impl Folder {
         self.verify().disagreements.iter().map(ToString::to_string).collect()
     }
 }
+
+/// A report with a case of each outcome, whose peer says what breaks markup and terminals.
+pub(crate) fn every_outcome() -> Report {
+    let ids =
+        ["D-CON-001", "D-CON-002", "D-CON-003", "D-CON-004", "S-CON-001", "S-CON-002", "S-CON-003"];
+    let mut report = report(ids.map(judged));
+    report.outcomes.clear();
+    for (case, outcome) in report.cases.iter_mut().zip(Outcome::ALL) {
+        case.outcome = outcome;
+        *report.outcomes.entry(outcome).or_default() += 1;
+        case.verdict.outcome = match outcome {
+            Outcome::Waived => Outcome::Fail,
+            Outcome::UnexpectedPass => Outcome::Pass,
+            outcome => outcome,
+        };
+        if matches!(outcome, Outcome::Fail | Outcome::Waived) {
+            case.verdict.findings = vec![Finding::safety("CON-3", NASTY)];
+            case.verdict.safety = Some(false);
+        }
+        if matches!(outcome, Outcome::Skip | Outcome::Inconclusive | Outcome::Timeout) {
+            case.verdict.reason = Some(NASTY.to_owned());
+        }
+    }
+    report.policy = Policy::Failed;
+    report
+}
+
+/// A text that breaks out of whatever does not escape it.
+pub(crate) const NASTY: &str = "]]></b><script>'\"&\u{1b}[2J\u{0}\u{8}\u{fffe}";

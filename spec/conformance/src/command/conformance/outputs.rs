@@ -24,7 +24,18 @@ pub(super) struct Outputs {
     /// Write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write the report as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Write the report as one HTML page to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
+
+/// Writes a report in one form.
+type Form = fn(&Report, &mut Vec<u8>) -> io::Result<()>;
 
 /// The evidence of a run, if there is to be any.
 pub(super) struct Keeper<'a>(Option<(Evidence, &'a Path)>);
@@ -51,10 +62,15 @@ impl Outputs {
 
     /// Writes the reports that were asked for.
     pub(super) fn write(&self, report: &Report) -> Result<(), String> {
-        let unable = |error: io::Error| format!("cannot write the report: {error}");
-        if let Some(path) = &self.json {
+        let forms: [(&Option<PathBuf>, Form); 3] = [
+            (&self.json, |report, bytes| report.write_json(bytes)),
+            (&self.junit, |report, bytes| report.write_junit(bytes)),
+            (&self.html, |report, bytes| report.write_html(bytes)),
+        ];
+        for (path, form) in forms {
+            let Some(path) = path else { continue };
             let mut bytes = Vec::new();
-            report.write_json(&mut bytes).map_err(unable)?;
+            form(report, &mut bytes).map_err(|error| about_report(path, &error))?;
             write_file(path, &bytes)?;
         }
         Ok(())
@@ -87,4 +103,8 @@ impl Keeper<'_> {
 
 fn about(folder: &Path, error: &io::Error) -> String {
     format!("cannot keep evidence in {}: {error}", folder.display())
+}
+
+fn about_report(path: &Path, error: &io::Error) -> String {
+    format!("cannot write the report {}: {error}", path.display())
 }

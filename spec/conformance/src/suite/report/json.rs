@@ -14,3 +14,9 @@ impl Report {
         writeln!(writer)
     }
 }
+
+/// The JSON Schema of a report.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}

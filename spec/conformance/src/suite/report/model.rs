@@ -1,7 +1,7 @@
 //! What a report says, whatever it looks like.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -226,18 +226,26 @@ impl Report {
         self.requirements.iter().filter(|requirement| !requirement.cases.is_empty()).count()
     }
 
-    /// The chapters of its cases, in the order of the specification.
+    /// The chapters of the specification that have requirements, in its order, and what cases have
+    /// beyond them.
     #[must_use]
     pub fn chapters(&self) -> Vec<&str> {
-        let used: BTreeSet<_> = self.cases.iter().map(|case| case.chapter.as_str()).collect();
         let mut chapters: Vec<&str> = Vec::new();
-        let of_text = requirements::all().iter().map(|requirement| requirement.chapter.title);
-        for chapter in of_text.chain([Chapter::NONE.title]) {
-            if used.contains(chapter) && chapters.last() != Some(&chapter) {
+        let of_text = self.requirements.iter().map(|requirement| requirement.chapter.as_str());
+        for chapter in of_text.chain(self.cases.iter().map(|case| case.chapter.as_str())) {
+            if !chapters.contains(&chapter) {
                 chapters.push(chapter);
             }
         }
         chapters
+    }
+
+    /// How many requirements of a chapter there are, and how many of them were reached.
+    pub(super) fn reached_of(&self, chapter: &str) -> (usize, usize) {
+        let of_chapter = self.requirements.iter().filter(|found| found.chapter == chapter);
+        of_chapter.fold((0, 0), |(reached, all), requirement| {
+            (reached + usize::from(!requirement.cases.is_empty()), all + 1)
+        })
     }
 
     fn judge(&self) -> Policy {
