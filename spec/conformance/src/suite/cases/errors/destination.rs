@@ -1,10 +1,14 @@
 //! A destination ends a migration that has failed, at whatever point.
 
+use core::time::Duration;
+
 use super::{error_with_garbage, has_failed};
 use crate::codec::{Capabilities, Command, Kind, UnregisterRequest};
 use crate::suite::play::breach;
 use crate::suite::{Action, Case, Play, Stop};
 
+/// Long enough for a host to begin with what it is slow at.
+const A_MOMENT: Duration = Duration::from_millis(100);
 /// What silence leads to.
 const WAITS: &str = "The end of the migration, once the destination has waited long enough.";
 /// What ERROR and a failure of its own host lead to.
@@ -189,10 +193,11 @@ pub(in super::super) const CASES: &[Case] = &[
     Case::destination("D-ERR-043", "disconnection while pinning", &["RND-11", "CON-33"], |play| {
         play.reach_set_up(Capabilities::PIN_ALL)?;
         play.send(Kind::RamBlocksRequest, &[]);
+        play.expect_silence(A_MOMENT, "BLK-16");
         play.disconnect();
         Ok(())
     })
-    .text("The end of the connection, to a destination whose host is slow to pin RAM.", FAILS)
+    .text("The end of the connection while the destination's host is slow to pin the second block.", FAILS)
     .pin_all()
     .faults(&["destination-registration-slow@2"])
     .after(has_failed),
