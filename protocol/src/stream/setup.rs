@@ -71,8 +71,8 @@ pub struct SetupBlock<'a> {
 /// Reads the RAM block list from all the stream bytes that were received before
 /// `RAM_BLOCKS_REQUEST`.
 ///
-/// The work is linear in the bytes and in [`RAM_BLOCKS_MAX`], and the memory bounded by it, whatever
-/// the bytes are.
+/// The work is linear in the bytes and in [`RAM_BLOCKS_MAX`], and the memory bounded by it,
+/// whatever the bytes are.
 ///
 /// # Errors
 /// [`SetupError`] with the place in the stream, what was found there and what was expected.

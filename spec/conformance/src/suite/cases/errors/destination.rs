@@ -1,10 +1,14 @@
 //! A destination ends a migration that has failed, at whatever point.
 
+use core::time::Duration;
+
 use super::{error_with_garbage, has_failed};
 use crate::codec::{Capabilities, Command, Kind, UnregisterRequest};
 use crate::suite::play::breach;
 use crate::suite::{Action, Case, Play, Stop};
 
+/// Long enough for a host to begin with what it is slow at.
+const A_MOMENT: Duration = Duration::from_millis(100);
 /// What silence leads to.
 const WAITS: &str = "The end of the migration, once the destination has waited long enough.";
 /// What ERROR and a failure of its own host lead to.
@@ -13,10 +17,15 @@ const ENDS: &str = "The end of the migration, with nothing left registered.";
 const FAILS: &str = "The migration has failed, and nothing is left registered.";
 
 pub(in super::super) const CASES: &[Case] = &[
-    Case::destination("D-ERR-001", "silence from the first READY on", &["ERR-2", "ERR-1"], |play| {
-        play.reach_connected(0)?;
-        play.expect_end("ERR-2")
-    })
+    Case::destination(
+        "D-ERR-001",
+        "silence from the first READY on",
+        &["ERR-2", "ERR-1"],
+        |play| {
+            play.reach_connected(0)?;
+            play.expect_end("ERR-2")
+        },
+    )
     .text("Nothing behind the first READY.", WAITS)
     .quick()
     .after(has_failed),
@@ -52,16 +61,21 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("Nothing behind the second hook word.", WAITS)
     .after(has_failed),
-    Case::destination("D-ERR-007", "silence behind an unregistration", &["ERR-2", "CON-33"], |play| {
-        play.reach_round(0)?;
-        play.register(&[play.request_for(0, 0, 0)])?;
-        play.register(&[play.request_for(1, 0, 0)])?;
-        let request = UnregisterRequest { chunk: 0, block: 0 };
-        play.send_commands(Kind::UnregisterRequest, &[Command::UnregisterRequest(request)]);
-        play.expect(Kind::UnregisterFinished, "CTL-22")?;
-        play.take_ready()?;
-        play.expect_end("ERR-2")
-    })
+    Case::destination(
+        "D-ERR-007",
+        "silence with one chunk given back",
+        &["ERR-2", "CON-33"],
+        |play| {
+            play.reach_round(0)?;
+            play.register(&[play.request_for(0, 0, 0)])?;
+            play.register(&[play.request_for(1, 0, 0)])?;
+            let request = UnregisterRequest { chunk: 0, block: 0 };
+            play.send_commands(Kind::UnregisterRequest, &[Command::UnregisterRequest(request)]);
+            play.expect(Kind::UnregisterFinished, "CTL-22")?;
+            play.take_ready()?;
+            play.expect_end("ERR-2")
+        },
+    )
     .text("Nothing behind UNREGISTER_FINISHED, with another chunk registered.", WAITS)
     .after(has_failed),
     Case::destination("D-ERR-008", "silence in the device state", &["ERR-2", "RND-6"], |play| {
@@ -132,11 +146,16 @@ pub(in super::super) const CASES: &[Case] = &[
     .text("Half of the stream behind the last round, and ERROR.", ENDS)
     .quick()
     .after(has_failed),
-    Case::destination("D-ERR-026", "ERROR with garbage in its header", &["CTL-9", "CTL-5"], |play| {
-        play.reach_exchanged(0)?;
-        play.send_bytes(error_with_garbage());
-        play.expect_no_error("CON-31")
-    })
+    Case::destination(
+        "D-ERR-026",
+        "ERROR with garbage in its header",
+        &["CTL-9", "CTL-5"],
+        |play| {
+            play.reach_exchanged(0)?;
+            play.send_bytes(error_with_garbage());
+            play.expect_no_error("CON-31")
+        },
+    )
     .text("ERROR whose `repeat` and padding are anything.", "A disconnection, without ERROR.")
     .after(has_failed),
     Case::destination("D-ERR-027", "ERROR with a payload", &["CTL-7"], |play| {
@@ -178,27 +197,36 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("REGISTER_FINISHED, and the end of the connection before READY.", FAILS)
     .after(has_failed),
-    Case::destination("D-ERR-042", "disconnection behind a result", &["RND-11", "CON-33"], |play| {
-        play.reach_round(0)?;
-        play.register(&[play.request_for(0, 0, 0)])?;
-        play.disconnect();
-        Ok(())
-    })
+    Case::destination(
+        "D-ERR-042",
+        "disconnection behind a result",
+        &["RND-11", "CON-33"],
+        |play| {
+            play.reach_round(0)?;
+            play.register(&[play.request_for(0, 0, 0)])?;
+            play.disconnect();
+            Ok(())
+        },
+    )
     .text("The end of the connection in a round in which a chunk was registered.", FAILS)
     .after(has_failed),
     Case::destination("D-ERR-043", "disconnection while pinning", &["RND-11", "CON-33"], |play| {
         play.reach_set_up(Capabilities::PIN_ALL)?;
         play.send(Kind::RamBlocksRequest, &[]);
+        play.expect_silence(A_MOMENT, "BLK-16");
         play.disconnect();
         Ok(())
     })
-    .text("The end of the connection, to a destination whose host is slow to pin RAM.", FAILS)
+    .text("The end of the connection while the destination's host is slow to pin RAM.", FAILS)
     .pin_all()
     .faults(&["destination-registration-slow@2"])
     .after(has_failed),
-    Case::destination("D-ERR-050", "its adapter fails in the stream", &["CON-33", "ERR-1"], |play| {
-        until_it_ends(play, 0)
-    })
+    Case::destination(
+        "D-ERR-050",
+        "its adapter fails in the stream",
+        &["CON-33", "ERR-1"],
+        |play| until_it_ends(play, 0),
+    )
     .text("A migration, to a destination whose adapter fails at its tenth operation.", ENDS)
     .faults(&["destination-device-fatal@10"])
     .after(has_failed),
@@ -215,22 +243,32 @@ pub(in super::super) const CASES: &[Case] = &[
     .pin_all()
     .faults(&["destination-device-fatal@16"])
     .after(has_failed),
-    Case::destination("D-ERR-053", "a registration that never ends", &["ERR-1", "CON-33"], |play| {
-        play.reach_round(0)?;
-        let request = Command::RegisterRequest(play.request_for(0, 0, 0));
-        play.send_commands(Kind::RegisterRequest, &[request]);
-        play.expect_end("ERR-1")
-    })
+    Case::destination(
+        "D-ERR-053",
+        "a registration that never ends",
+        &["ERR-1", "CON-33"],
+        |play| {
+            play.reach_round(0)?;
+            let request = Command::RegisterRequest(play.request_for(0, 0, 0));
+            play.send_commands(Kind::RegisterRequest, &[request]);
+            play.expect_end("ERR-1")
+        },
+    )
     .text("A request for a chunk, to a destination whose host never answers.", WAITS)
     .faults(&["destination-registration-stuck@1"])
     .after(has_failed),
-    Case::destination("D-ERR-054", "RAM that is given back at the second try", &["CON-33"], |play| {
-        play.reach_pinned_round()?;
-        play.disconnect();
-        Ok(())
-    })
+    Case::destination(
+        "D-ERR-054",
+        "RAM that is given back at the second try",
+        &["CON-33"],
+        |play| {
+            play.reach_pinned_round()?;
+            play.disconnect();
+            Ok(())
+        },
+    )
     .text(
-        "The end of the connection in pin-all mode, to a destination whose host fails to release RAM.",
+        "The end of the connection in pin-all mode; the host fails to release RAM at first.",
         FAILS,
     )
     .pin_all()

@@ -18,7 +18,7 @@ fn error_with_garbage() -> Vec<u8> {
 }
 
 /// A migration that failed is not called a success.
-fn has_failed(seen: &Seen<'_>) -> Vec<Finding> {
+pub(super) fn has_failed(seen: &Seen<'_>) -> Vec<Finding> {
     let completed = seen.aftermath.completed == Some(true);
     let says = "the migration has failed, and it is called a success";
     completed.then(|| Finding::safety("ERR-2", says)).into_iter().collect()

@@ -1,7 +1,7 @@
 //! What a destination takes at most, and what it sends.
 
 use super::super::stream::set_up::{Entry, SetUp};
-use crate::codec::{Command, Compress, Kind, RegisterResult};
+use crate::codec::{Command, Compress, Kind, RegisterResult, find_description};
 use crate::suite::play::{CHUNK, breach};
 use crate::suite::{Case, Play, Stop};
 
@@ -76,7 +76,7 @@ pub(in super::super) const CASES: &[Case] = &[
         let set_up = with_commands(play, 64)?;
         answers_or_ends(play, &set_up)
     })
-    .text("A stream with 64 commands, which ask for nothing, before its first section.", ENDS_OR_ANSWERS),
+    .text("A stream with 64 commands that ask for nothing.", ENDS_OR_ANSWERS),
     Case::destination("D-LIM-009", "a command too many", &["LIM-5"], |play| {
         let set_up = with_commands(play, 65)?;
         rejects(play, "LIM-5", &set_up)
@@ -98,19 +98,40 @@ pub(in super::super) const CASES: &[Case] = &[
     })
     .text("A stream whose list of RAM blocks lies 4587265 bytes before the hook word.", ENDS)
     .dangerous(),
-    Case::destination("D-LIM-012", "nothing but starts of sections", &["LIM-6", "STR-22"], |play| {
-        let mut set_up = SetUp::of(play.guest())?;
-        let start = [&set_up.section[..], &set_up.total.to_be_bytes()].concat();
-        set_up.front = start.repeat(20_000);
-        set_up.list.clear();
-        rejects(play, "LIM-6", &set_up)
-    })
+    Case::destination(
+        "D-LIM-012",
+        "nothing but starts of sections",
+        &["LIM-6", "STR-22"],
+        |play| {
+            let mut set_up = SetUp::of(play.guest())?;
+            let start = [&set_up.section[..], &set_up.total.to_be_bytes()].concat();
+            set_up.front = start.repeat(20_000);
+            set_up.list.clear();
+            rejects(play, "LIM-6", &set_up)
+        },
+    )
     .text("A stream in which 20000 RAM sections start, of which none has a list.", ENDS)
     .dangerous(),
+    Case::destination("D-LIM-013", "the longest description", &["STR-40"], |play| {
+        ends_with_description(play, 1 << 20)
+    })
+    .text(
+        "A migration whose stream ends with a description of the device state of 1 MiB.",
+        "The guest arrives.",
+    )
+    .completes(),
+    Case::destination("D-LIM-014", "the shortest description", &["STR-40"], |play| {
+        ends_with_description(play, 2)
+    })
+    .text(
+        "A migration whose stream ends with a description of the device state of 2 bytes: `{}`.",
+        "The guest arrives.",
+    )
+    .completes(),
     Case::destination("D-LIM-020", "chunks of 1 MiB", &["LIM-10", "REG-14"], chunk_size)
         .text(
             "A request for the second chunk, and writes of the bytes at its ends and next to them.",
-            "The key is good for 1 MiB from the first to the second MiB of the block, and no byte more.",
+            "The key is good for the second MiB of the block, and for no byte before it.",
         )
         .quick(),
     Case::destination("D-LIM-021", "4096 zero runs in a message", &["LIM-2", "ZERO-13"], |play| {
@@ -192,6 +213,28 @@ fn answers_or_ends(play: &mut Play<'_>, set_up: &SetUp) -> Result<(), Stop> {
     play.check(got == wanted, "BLK-11", says);
     play.check(got <= 524_272, "LIM-1", format!("a reply of {} bytes", got + 16));
     play.take_ready()
+}
+
+/// A whole migration whose stream ends with a description of so many bytes, most of them blank.
+fn ends_with_description(play: &mut Play<'_>, bytes: u32) -> Result<(), Stop> {
+    let mut end = play.guest().end.clone();
+    let Some(there) = find_description(&end).map(<[u8]>::len) else {
+        return Err(Stop::Unsupported { what: "a guest with a description".into() });
+    };
+    end.truncate(end.len() - there - 4);
+    end.extend_from_slice(&bytes.to_be_bytes());
+    end.push(b'{');
+    end.extend((2..bytes).map(|_| b' '));
+    end.push(b'}');
+    play.reach_round(0)?;
+    play.finish_round()?;
+    let last_round = play.guest().before_last_round.clone();
+    play.stream(&last_round)?;
+    play.finish_round()?;
+    let (before, last) = end.split_at(end.len() - 1);
+    play.stream(before)?;
+    play.send(Kind::QemuFile, last);
+    play.wait_for_acknowledgements()
 }
 
 fn chunk_size(play: &mut Play<'_>) -> Result<(), Stop> {

@@ -1,5 +1,6 @@
 //! A destination says where its RAM blocks lie.
 
+use super::super::errors::has_failed;
 use super::super::stream::set_up::{Entry, SetUp};
 use crate::codec::{Capabilities, Command, Kind, RamBlock, RegisterResult};
 use crate::suite::play::{Message, breach};
@@ -178,7 +179,8 @@ pub(in super::super) const CASES: &[Case] = &[
     .text(
         "RAM_BLOCKS_REQUEST, and the end of the connection before the reply.",
         "The migration has failed.",
-    ),
+    )
+    .after(has_failed),
     Case::destination("D-BLK-031", "ERROR at the exchange", &["CTL-31"], |play| {
         play.reach_set_up(0)?;
         play.send(Kind::RamBlocksRequest, &[]);

@@ -1,5 +1,6 @@
 //! A source asks where the RAM blocks lie.
 
+use super::super::errors::has_failed;
 use crate::codec::{Kind, RamBlock};
 use crate::suite::play::{Asked, CHUNK, Message};
 use crate::suite::{Case, Play, Stop};
@@ -105,7 +106,8 @@ pub(in super::super) const CASES: &[Case] = &[
         Ok(())
     })
     .text("The end of the connection in place of the RAM blocks, while RAM is pinned.", ENDS)
-    .pin_all(),
+    .pin_all()
+    .after(has_failed),
     Case::source("S-BLK-025", "ERROR behind the RAM blocks", &["CTL-31", "RND-5"], |play| {
         let (mut asked, request) = play.reach_command(Kind::RamBlocksRequest)?;
         play.serve(&mut asked, &request)?;

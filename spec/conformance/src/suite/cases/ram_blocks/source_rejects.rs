@@ -162,8 +162,8 @@ fn first(blocks: &mut [RamBlock], spoil: impl FnOnce(&mut RamBlock)) {
     }
 }
 
-/// The RAM blocks, spoilt, in answer to RAM_BLOCKS_REQUEST; and READY, so that a source that takes them
-/// goes on.
+/// The RAM blocks, spoilt, in answer to RAM_BLOCKS_REQUEST; and READY, so that a source that takes
+/// them goes on.
 fn rejects(
     play: &mut Play<'_>,
     requirement: &str,
