@@ -10,7 +10,7 @@ mod ram_list;
 mod unobservable;
 
 pub use adapter::{Adapter, Live};
-pub use families::all;
+pub use families::{NO_MUTANTS, all};
 pub use mutation::{Mutant, Mutation};
 pub use rdma_migration_transport_sim::Side;
 pub use unobservable::{UNOBSERVABLE, Unobservable};

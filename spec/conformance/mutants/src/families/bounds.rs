@@ -172,7 +172,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "It takes a REGISTER_RESULT that is not whole results.",
         || {
             receives(|message, _| {
-                if is(message, Kind::RegisterResult) && payload(message).len() % 16 != 0 {
+                if is(message, Kind::RegisterResult) && !payload(message).len().is_multiple_of(16) {
                     message.resize(HEADER_BYTES + 16, 0);
                     fit(message);
                     made_up_result(message);
@@ -186,7 +186,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "It takes a RAM_BLOCKS_RESULT that is not whole RAM blocks.",
         || {
             receives(|message, desk| {
-                if is(message, Kind::RamBlocksResult) && payload(message).len() % 32 != 0 {
+                if is(message, Kind::RamBlocksResult) && !payload(message).len().is_multiple_of(32) {
                     as_many_blocks(message, desk);
                 }
             })
@@ -198,7 +198,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "It does not compare the number of RAM blocks with its own.",
         || {
             receives(|message, desk| {
-                if is(message, Kind::RamBlocksResult) && payload(message).len() % 32 == 0 {
+                if is(message, Kind::RamBlocksResult) && payload(message).len().is_multiple_of(32) {
                     as_many_blocks(message, desk);
                 }
             })
@@ -488,14 +488,14 @@ fn complete_header(message: &mut Vec<u8>) {
     }
 }
 
-fn cap_length(message: &mut Vec<u8>) {
+fn cap_length(message: &mut [u8]) {
     let most = u32::try_from(PAYLOAD_BYTES_MAX).unwrap_or(u32::MAX);
     if message.len() >= HEADER_BYTES && get_u32(message, LENGTH) > most {
         fit(message);
     }
 }
 
-fn correct_length(message: &mut Vec<u8>) {
+fn correct_length(message: &mut [u8]) {
     let most = u32::try_from(PAYLOAD_BYTES_MAX).unwrap_or(u32::MAX);
     if message.len() >= HEADER_BYTES && get_u32(message, LENGTH) <= most {
         fit(message);

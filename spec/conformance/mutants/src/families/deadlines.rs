@@ -1,9 +1,12 @@
 //! Waits without an end. For the machine time stands still while it waits.
+//!
+//! There is none for what the adapters do among themselves: a peer cannot keep its adapter from
+//! acknowledging messages and writes, or from completing a connection that it has asked for.
 
 use core::time::Duration;
 
 use rdma_migration_protocol::time::Instant;
-use rdma_migration_protocol::transport::{Completion, Operation};
+use rdma_migration_protocol::transport::Operation;
 use rdma_migration_protocol::wire::{Kind, Message};
 
 use crate::desk::Desk;
@@ -35,48 +38,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             )
         },
     ),
-    Mutant::destination(
-        "no-deadline-for-the-connection-at-the-destination",
-        "ERR-1",
-        "It waits for the connection that it has accepted for ever.",
-        || {
-            stands_still(
-                |order| matches!(order.operation, Operation::Accept { .. }),
-                |_| false,
-                connected,
-            )
-        },
-    ),
     Mutant::source("no-deadline-for-ready", "ERR-1", "It waits for READY for ever.", || {
         stands_still(awaits_ready, connected, message)
     }),
     Mutant::source("no-deadline-for-the-reply", "ERR-1", "It waits for replies for ever.", || {
         stands_still(awaits_reply, |_| false, reply)
     }),
-    Mutant::source(
-        "no-deadline-for-writes",
-        "ERR-1",
-        "It waits for the completion of its writes for ever.",
-        || {
-            stands_still(
-                |order| matches!(order.operation, Operation::WriteRam(write) if write.signaled),
-                |_| false,
-                |arrival| matches!(arrival, Arrival::Answer(Completion::RamWritten)),
-            )
-        },
-    ),
-    Mutant::source(
-        "no-deadline-for-messages-at-the-source",
-        "ERR-1",
-        "It waits for the acknowledgement of a message for ever.",
-        || stands_still(sends, |_| false, sent),
-    ),
-    Mutant::destination(
-        "no-deadline-for-messages-at-the-destination",
-        "ERR-1",
-        "It waits for the acknowledgement of a message for ever.",
-        || stands_still(sends, |_| false, sent),
-    ),
     Mutant::destination(
         "no-deadline-for-commands",
         "ERR-1",
@@ -103,14 +70,6 @@ const fn connected(arrival: &Arrival) -> bool {
 
 const fn message(arrival: &Arrival) -> bool {
     matches!(arrival, Arrival::Message(_))
-}
-
-const fn sends(order: &Order) -> bool {
-    matches!(order.operation, Operation::Send { .. })
-}
-
-const fn sent(arrival: &Arrival) -> bool {
-    matches!(arrival, Arrival::Answer(Completion::Sent))
 }
 
 fn reply(arrival: &Arrival) -> bool {

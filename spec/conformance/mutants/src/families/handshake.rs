@@ -58,18 +58,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         },
     ),
     Mutant::destination(
-        "newer-version-refused",
-        "CON-12",
-        "It refuses every version but 1.",
-        || {
-            requests(|request| {
-                if get_u32(request, VERSION) > 1 {
-                    put_u32(request, VERSION, 0);
-                }
-            })
-        },
-    ),
-    Mutant::destination(
         "wrong-version-reply",
         "CON-12",
         "It answers with the version that was requested.",

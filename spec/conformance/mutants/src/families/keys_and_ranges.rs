@@ -338,7 +338,7 @@ fn writes(change: impl FnMut(&mut WriteRam, &Desk<'_, '_>) + 'static) -> Box<dyn
 fn longer(block: u32, offset: BlockOffset, length: &mut u64, desk: &Desk<'_, '_>) {
     let end = offset.get() + *length;
     let block = desk.block(block).map_or(0, |block| block.length);
-    if end % CHUNK == 0 && end + PAGE <= block {
+    if end.is_multiple_of(CHUNK) && end + PAGE <= block {
         *length += PAGE;
     }
 }

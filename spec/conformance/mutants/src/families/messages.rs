@@ -7,7 +7,7 @@ use rdma_migration_protocol::transport::{
 use rdma_migration_protocol::wire::Kind;
 
 use crate::message::{
-    COMMAND, LENGTH, PADDING, REPEAT, TYPE, compose, entries, fit, get_u32, get_u64, is,
+    COMMAND, change_u64, LENGTH, PADDING, REPEAT, TYPE, compose, entries, fit, get_u32, get_u64, is,
     is_counted, is_uncounted, payload, places, put, put_u32, put_u64, reverse,
 };
 use crate::mutation::{Arrival, Mutant, Mutation, arrivals, orders, receives, sends};
@@ -44,13 +44,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "source-length-with-header",
         "CTL-1",
         "It counts the header in the length of a message.",
-        || sends(length_with_header),
+        || sends(|message| length_with_header(message)),
     ),
     Mutant::destination(
         "destination-length-with-header",
         "CTL-1",
         "It counts the header in the length of a message.",
-        || sends(length_with_header),
+        || sends(|message| length_with_header(message)),
     ),
     Mutant::source(
         "source-padding-from-the-stack",
@@ -223,14 +223,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         || each_sent(Kind::UnregisterRequest, COMMAND, |entry| put_u64(entry, 16, 1)),
     ),
     Mutant::source(
-        "unregister-request-block-first",
+        "unregister-request-counts-from-one",
         "REG-5",
-        "It writes `chunk` where `block` is, and `block` where `chunk` is, one chunk further.",
+        "It counts chunks from 1 in unregister requests.",
         || {
             each_sent(Kind::UnregisterRequest, COMMAND, |entry| {
-                let chunk = get_u64(entry, 0);
-                put_u64(entry, 0, u64::from(get_u32(entry, 8)));
-                put_u32(entry, 8, u32::try_from(chunk + 1).unwrap_or(u32::MAX));
+                change_u64(entry, 0, |chunk| chunk + 1);
             })
         },
     ),
@@ -387,18 +385,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
 ];
 
-fn length_with_header(message: &mut Vec<u8>) {
+fn length_with_header(message: &mut [u8]) {
     let length = get_u32(message, LENGTH);
     put_u32(message, LENGTH, length.saturating_add(16));
 }
 
-fn padding_checked(message: &mut Vec<u8>) {
+fn padding_checked(message: &mut [u8]) {
     if get_u32(message, PADDING) != 0 {
         put_u32(message, TYPE, u32::MAX);
     }
 }
 
-fn repeat_checked(message: &mut Vec<u8>) {
+fn repeat_checked(message: &mut [u8]) {
     if is_uncounted(message) && get_u32(message, REPEAT) != 1 {
         put_u32(message, TYPE, u32::MAX);
     }

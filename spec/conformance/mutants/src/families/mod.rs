@@ -10,7 +10,8 @@ mod release;
 mod stream;
 mod zero_pages;
 
-use crate::mutation::Mutant;
+use crate::desk::Desk;
+use crate::mutation::{Mutant, Order, orders};
 
 const FAMILIES: &[&[Mutant]] = &[
     handshake::MUTANTS,
@@ -23,6 +24,16 @@ const FAMILIES: &[&[Mutant]] = &[
     deadlines::MUTANTS,
     release::MUTANTS,
 ];
+
+/// Machines without a bug, behind everything that a mutant has before it: no case may notice them.
+pub static NO_MUTANTS: [Mutant; 2] = [
+    Mutant::source("no-mutant", "CTL-1", "It does what it has to.", || orders(hand_on)),
+    Mutant::destination("no-mutant", "CTL-1", "It does what it has to.", || orders(hand_on)),
+];
+
+fn hand_on(order: Order, desk: &mut Desk<'_, '_>) {
+    desk.issue(order);
+}
 
 /// All mutants, family by family.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {

@@ -376,32 +376,29 @@ impl Mutation for OneAhead {
     }
 }
 
-/// Stream bytes are looked at when nothing else has come with them.
+/// Stream bytes are looked at a while after they have come.
 #[derive(Default)]
 struct Dropped {
-    held: Option<Arrival>,
+    later: Later<Arrival>,
 }
 
 impl Mutation for Dropped {
     fn arrival(&mut self, arrival: Arrival, desk: &mut Desk<'_, '_>) {
         match &arrival {
-            Arrival::Message(message) if is(message, Kind::QemuFile) => self.held = Some(arrival),
+            Arrival::Message(message) if is(message, Kind::QemuFile) => {
+                self.later.hold(arrival, desk);
+            }
             Arrival::Lost => {
-                self.held = None;
+                self.later.held.clear();
                 desk.deliver(arrival);
             }
-            _ => {
-                if let Some(held) = self.held.take() {
-                    desk.deliver(held);
-                }
-                desk.deliver(arrival);
-            }
+            _ => desk.deliver(arrival),
         }
     }
 
     fn idle(&mut self, desk: &mut Desk<'_, '_>) {
-        if let Some(held) = self.held.take() {
-            desk.deliver(held);
+        for arrival in self.later.due(desk) {
+            desk.deliver(arrival);
         }
     }
 }

@@ -29,16 +29,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         },
     ),
     Mutant::source(
-        "zero-run-length-first",
+        "zero-run-offset-first",
         "ZERO-1",
-        "It writes the length of a zero run before its offset.",
-        || {
-            runs(|run| {
-                let (offset, length) = (get_u64(run, 8), get_u64(run, 16));
-                put_u64(run, 8, length);
-                put_u64(run, 16, offset);
-            })
-        },
+        "It writes offset and length of a zero run before its value and its block.",
+        || runs(|run| run.rotate_left(8)),
     ),
     Mutant::source(
         "zero-run-block-first",
@@ -86,7 +80,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         || {
             runs(|run| {
                 let end = get_u64(run, 8) + get_u64(run, 16);
-                if end % (1 << 20) == 0 {
+                if end.is_multiple_of(1 << 20) {
                     change_u64(run, 16, |length| length + PAGE);
                 }
             })

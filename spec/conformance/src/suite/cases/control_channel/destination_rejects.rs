@@ -2,6 +2,7 @@
 
 use super::{little_endian, message, rejects};
 use crate::codec::{Command, Compress, Kind, UnregisterRequest};
+use crate::suite::play::Message;
 use crate::suite::{Case, Play, Stop};
 
 const CHUNK: u64 = 1 << 20;
@@ -12,6 +13,14 @@ pub(in crate::suite::cases) const CASES: &[Case] = &[
         first(play, "CTL-2", vec![0; 15])
     })
     .text("15 bytes in place of the first stream bytes.", "The end of the migration.")
+    .dangerous(),
+    Case::destination("D-CTL-300", "a header without its padding", &["CTL-2"], |play| {
+        play.reach_round(0)?;
+        let mut message = Message::encode(Kind::RegisterFinished, 1, &[]);
+        message.pop();
+        rejects(play, "CTL-2", message)
+    })
+    .text("The first 15 bytes of REGISTER_FINISHED, in a round.", "The end of the migration.")
     .dangerous(),
     Case::destination("D-CTL-011", "a message of one byte", &["CTL-2"], |play| {
         first(play, "CTL-2", vec![0])

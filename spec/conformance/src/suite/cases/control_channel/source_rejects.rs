@@ -11,6 +11,13 @@ pub(in crate::suite::cases) const CASES: &[Case] = &[
     })
     .text("15 bytes in place of the first READY.", "The end of the migration.")
     .dangerous(),
+    Case::source("S-CTL-300", "a header without its padding", &["CTL-2"], |play| {
+        let mut message = Message::encode(Kind::Ready, 1, &[]);
+        message.pop();
+        first(play, "CTL-2", message)
+    })
+    .text("The first 15 bytes of READY in place of the first one.", "The end of the migration.")
+    .dangerous(),
     Case::source("S-CTL-011", "a message of one byte", &["CTL-2"], |play| {
         in_place_of_blocks(play, "CTL-2", |_| vec![0])
     })
@@ -150,6 +157,17 @@ pub(in crate::suite::cases) const CASES: &[Case] = &[
             "The end of the migration, before the fifth command at the latest.",
         )
         .quick(),
+    Case::source(
+        "S-CTL-301",
+        "a second READY while writes are under way",
+        &["CTL-25"],
+        unused_credit,
+    )
+    .text(
+        "The result that the last round needs, and two READY, of which the first cannot be used \
+             before the writes are acknowledged.",
+        "The end of the migration.",
+    ),
     Case::source("S-CTL-080", "a result in place of the RAM blocks", &["CTL-26"], |play| {
         in_place_of_blocks(play, "CTL-26", |_| some_result())
     })
@@ -234,6 +252,22 @@ fn ready_first(play: &mut Play<'_>, kind: Kind) -> Result<(), Stop> {
     play.ready();
     play.serve(&mut asked, &request)?;
     play.expect_end_at_once("CTL-24")
+}
+
+/// The last round asks for one chunk. Until that is written there is no command to send.
+fn unused_credit(play: &mut Play<'_>) -> Result<(), Stop> {
+    let mut asked = play.reach_accepted()?;
+    let last = loop {
+        let command = play.take_command(&mut asked)?;
+        if asked.rounds == 2 && command.kind() == Kind::RegisterRequest {
+            break command;
+        }
+        play.serve(&mut asked, &command)?;
+    };
+    play.serve(&mut asked, &last)?;
+    play.ready();
+    play.ready();
+    play.expect_end("CTL-25")
 }
 
 fn too_much_credit(play: &mut Play<'_>) -> Result<(), Stop> {

@@ -92,6 +92,16 @@ pub(in super::super) const CASES: &[Case] = &[
         )
         .quick(),
     Case::destination(
+        "D-REG-300",
+        "the `repeat` of a result",
+        &["REG-16", "CTL-11"],
+        repeat_of_result,
+    )
+    .text(
+        "Three requests for one chunk in one message.",
+        "Three results in a message whose `repeat` is 3.",
+    ),
+    Case::destination(
         "D-REG-015",
         "4096 requests in a message",
         &["REG-16", "REG-15"],
@@ -281,6 +291,17 @@ fn several(play: &mut Play<'_>) -> Result<(), Stop> {
     play.check(in_order, "REG-16", "the results are not in the order of the requests");
     write_with(play, one, (0, 4096), "REG-16")?;
     write_with(play, two, (0, 4096), "REG-16")
+}
+
+fn repeat_of_result(play: &mut Play<'_>) -> Result<(), Stop> {
+    play.reach_round(0)?;
+    let request = Command::RegisterRequest(play.request_for(0, 0, 0));
+    play.send_commands(Kind::RegisterRequest, &[request; 3]);
+    let reply = play.expect(Kind::RegisterResult, "REG-16")?;
+    let (results, repeat) = (reply.commands().len(), reply.header.repeat);
+    play.check(results == 3, "REG-16", format!("{results} results for 3 requests"));
+    play.check(repeat == 3, "REG-16", format!("a `repeat` of {repeat} for 3 requests"));
+    play.take_ready()
 }
 
 fn most_requests(play: &mut Play<'_>) -> Result<(), Stop> {
