@@ -268,16 +268,17 @@ fn with_shared_ram_each_block_has_a_guest_address() {
 #[test]
 fn page_sizes_are_told_from_guest_addresses_by_what_follows() {
     const PAGE: u64 = 0x20_0000;
-    // What stands behind each block, and the page sizes that this says.
-    let lists: [(&[&[u64]], &[Option<u64>]); 6] = [
+    /// What stands behind each of two blocks, and the page sizes that this says.
+    type Case = ([&'static [u64]; 2], [Option<u64>; 2]);
+    let lists: [Case; 6] = [
         // Guest addresses that start with bytes of their own.
-        (&[&[PAGE, 1 << 56], &[0]], &[Some(PAGE), None]),
-        (&[&[PAGE, u64::MAX], &[PAGE, u64::MAX]], &[Some(PAGE); 2]),
-        (&[&[PAGE, 0x0662_0000_0000_0000], &[u64::MAX]], &[Some(PAGE), None]),
+        ([&[PAGE, 1 << 56], &[0]], [Some(PAGE), None]),
+        ([&[PAGE, u64::MAX], &[PAGE, u64::MAX]], [Some(PAGE); 2]),
+        ([&[PAGE, 0x0662_0000_0000_0000], &[u64::MAX]], [Some(PAGE), None]),
         // Guest addresses that look like page sizes.
-        (&[&[PAGE], &[PAGE]], &[None, None]),
-        (&[&[PAGE], &[PAGE, PAGE]], &[None, Some(PAGE)]),
-        (&[&[PAGE, PAGE], &[PAGE]], &[Some(PAGE), None]),
+        ([&[PAGE], &[PAGE]], [None, None]),
+        ([&[PAGE], &[PAGE, PAGE]], [None, Some(PAGE)]),
+        ([&[PAGE, PAGE], &[PAGE]], [Some(PAGE), None]),
     ];
     for (numbers, sizes) in lists {
         let named = ["pc.ram", "pc.rom"].iter().zip(numbers).map(|(name, numbers)| {
