@@ -44,10 +44,7 @@ pub(in super::super) const CASES: &[Case] = &[
         play.check_safety(apart, "BLK-11", "two RAM blocks share memory");
         Ok(())
     })
-    .text(
-        "RAM_BLOCKS_REQUEST.",
-        "RAM blocks of which no two lie in the same memory, and none at the end of all addresses.",
-    ),
+    .text("RAM_BLOCKS_REQUEST.", "RAM blocks of which no two lie in the same memory."),
     Case::destination("D-BLK-004", "a key ends with its RAM block", &["BLK-16"], |play| {
         let blocks = exchange(play, Capabilities::PIN_ALL)?;
         writes_past(play, &blocks)
