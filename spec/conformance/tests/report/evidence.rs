@@ -103,3 +103,13 @@ fn a_folder_that_is_not_there_is_no_evidence() {
     let folder = TempDir::new().unwrap();
     assert!(verify(&folder.path().join("none")).is_err());
 }
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let folder = Folder::of(&[judged(SMALL)]);
+    let name = format!("{SMALL}/dialogue.json");
+    let file = fs::OpenOptions::new().write(true).open(folder.file(&name)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let lines = folder.disagreements();
+    assert_eq!(lines, [format!("{name}: it is longer than 33554432 bytes")]);
+}
