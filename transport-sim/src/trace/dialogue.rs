@@ -251,3 +251,50 @@ const fn udp_port(side: Side) -> u16 {
         Side::Destination => 0xc002,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Trace<'f> = DialogueTrace<&'f mut Vec<u8>>;
+
+    fn trace(play: impl FnOnce(&mut Trace<'_>) -> io::Result<u32>) -> (Vec<u8>, u32) {
+        let mut file = Vec::new();
+        let mut trace = DialogueTrace::new(&mut file, "a test").unwrap();
+        let last = play(&mut trace).unwrap();
+        trace.finish().unwrap();
+        (file, last)
+    }
+
+    #[test]
+    fn a_message_takes_a_packet_for_each_4096_bytes_begun() {
+        for (bytes, packets) in [(0, 1), (1, 1), (4096, 1), (4097, 2), (8192, 2), (8193, 3)] {
+            let message = vec![7; bytes];
+            let (file, last) = trace(|trace| trace.send(Side::Source, Instant::ORIGIN, &message));
+            assert_eq!(last + 1 - FIRST_PACKET, packets, "{bytes} bytes");
+            assert!(file.iter().filter(|byte| **byte == 7).count() >= bytes);
+        }
+    }
+
+    #[test]
+    fn a_write_has_its_packets_but_not_its_bytes() {
+        let write = |trace: &mut Trace<'_>| {
+            trace.write_ram(Side::Destination, Instant::ORIGIN, 0x1000, 9, 1 << 20)
+        };
+        let (file, last) = trace(write);
+        assert_eq!(last + 1 - FIRST_PACKET, 256);
+        assert!(file.len() < 256 * 128);
+        assert_eq!(trace(write), (file, last));
+    }
+
+    #[test]
+    fn each_side_counts_its_own_packets() {
+        let (_, last) = trace(|trace| {
+            trace.request(Instant::ORIGIN, &[0; 8])?;
+            trace.send(Side::Source, Instant::ORIGIN, &[1])?;
+            trace.send(Side::Source, Instant::ORIGIN, &[2])?;
+            trace.send(Side::Destination, Instant::ORIGIN, &[3])
+        });
+        assert_eq!(last, FIRST_PACKET);
+    }
+}

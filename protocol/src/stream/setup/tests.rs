@@ -261,6 +261,19 @@ fn with_shared_ram_each_block_has_a_guest_address() {
     }
 }
 
+/// Two blocks, what stands behind each, and the page sizes that this says.
+fn page_sizes_are_read(numbers: [&[u64]; 2], sizes: [Option<u64>; 2]) {
+    let named = ["pc.ram", "pc.rom"].iter().zip(numbers).map(|(name, numbers)| {
+        let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+        [block(name, 0x1000), numbers.collect()].concat()
+    });
+    let list = ram(0x2000, &named.collect::<Vec<_>>());
+    let all = stream(&[&configuration(&["x-ignore-shared"]), &list]);
+    let [first, second] = sizes;
+    let expected = [("pc.ram".to_string(), 0x1000, first), ("pc.rom".to_string(), 0x1000, second)];
+    assert_eq!(found(&ram_blocks(&all).unwrap()), expected, "{numbers:x?}");
+}
+
 //= spec/text/08-stream.md#ram-block-list
 //= type=test
 //# [STR-28] A destination MUST read a page size after a RAM block where the stream fits no other
@@ -268,29 +281,14 @@ fn with_shared_ram_each_block_has_a_guest_address() {
 #[test]
 fn page_sizes_are_told_from_guest_addresses_by_what_follows() {
     const PAGE: u64 = 0x20_0000;
-    /// What stands behind each of two blocks, and the page sizes that this says.
-    type Case = ([&'static [u64]; 2], [Option<u64>; 2]);
-    let lists: [Case; 6] = [
-        // Guest addresses that start with bytes of their own.
-        ([&[PAGE, 1 << 56], &[0]], [Some(PAGE), None]),
-        ([&[PAGE, u64::MAX], &[PAGE, u64::MAX]], [Some(PAGE); 2]),
-        ([&[PAGE, 0x0662_0000_0000_0000], &[u64::MAX]], [Some(PAGE), None]),
-        // Guest addresses that look like page sizes.
-        ([&[PAGE], &[PAGE]], [None, None]),
-        ([&[PAGE], &[PAGE, PAGE]], [None, Some(PAGE)]),
-        ([&[PAGE, PAGE], &[PAGE]], [Some(PAGE), None]),
-    ];
-    for (numbers, sizes) in lists {
-        let named = ["pc.ram", "pc.rom"].iter().zip(numbers).map(|(name, numbers)| {
-            let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
-            [block(name, 0x1000), numbers.collect()].concat()
-        });
-        let list = ram(0x2000, &named.collect::<Vec<_>>());
-        let all = stream(&[&configuration(&["x-ignore-shared"]), &list]);
-        let expected =
-            [("pc.ram".to_string(), 0x1000, sizes[0]), ("pc.rom".to_string(), 0x1000, sizes[1])];
-        assert_eq!(found(&ram_blocks(&all).unwrap()), expected, "{numbers:x?}");
-    }
+    // Guest addresses that start with bytes of their own.
+    page_sizes_are_read([&[PAGE, 1 << 56], &[0]], [Some(PAGE), None]);
+    page_sizes_are_read([&[PAGE, u64::MAX], &[PAGE, u64::MAX]], [Some(PAGE); 2]);
+    page_sizes_are_read([&[PAGE, 0x0662_0000_0000_0000], &[u64::MAX]], [Some(PAGE), None]);
+    // Guest addresses that look like page sizes.
+    page_sizes_are_read([&[PAGE], &[PAGE]], [None, None]);
+    page_sizes_are_read([&[PAGE], &[PAGE, PAGE]], [None, Some(PAGE)]);
+    page_sizes_are_read([&[PAGE, PAGE], &[PAGE]], [Some(PAGE), None]);
 }
 
 #[test]

@@ -129,3 +129,13 @@ fn a_run_goes_on_where_an_earlier_one_was_left() {
     let error = resume(session(), &moved).unwrap_err();
     assert_eq!(error.to_string(), "it is of a run that moved another guest");
 }
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let folder = Folder::of(&[judged(SMALL)]);
+    let name = format!("{SMALL}/dialogue.json");
+    let file = fs::OpenOptions::new().write(true).open(folder.file(&name)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let lines = folder.disagreements();
+    assert_eq!(lines, [format!("{name}: it is longer than 33554432 bytes")]);
+}

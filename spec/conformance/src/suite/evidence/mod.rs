@@ -42,6 +42,9 @@ pub const CAPTURE: &str = "dialogue.pcapng";
 /// The name of the judgement.
 pub const VERDICT: &str = "verdict.json";
 
+/// The most bytes of a file of evidence: no case comes near it, but a forger may.
+const FILE_BYTES_MAX: usize = 32 << 20;
+
 /// The SHA-256 of some bytes, as hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))

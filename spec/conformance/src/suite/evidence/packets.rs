@@ -7,12 +7,9 @@ use std::io::{self, Write};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_transport_sim::{DialogueTrace, Side};
 
+use super::FILE_BYTES_MAX;
 use crate::suite::transcript::Event;
 use crate::suite::{Action, Observation, Role, Transcript};
-
-/// The most bytes that a capture may have: no case comes near it, but a forged dialogue may name
-/// writes of any length.
-const BYTES_MAX: usize = 64 << 20;
 
 const COMMENT: &str = "rdma-migration conformance; what the suite's side did and saw, as packets";
 
@@ -20,7 +17,7 @@ const COMMENT: &str = "rdma-migration conformance; what the suite's side did and
 /// Writes are without the bytes that they carry; what the peer writes is not seen, and not in it.
 ///
 /// # Errors
-/// If there would be more than 64 MiB.
+/// If there would be more than 32 MiB: a forged dialogue may name writes of any length.
 pub fn capture(under_test: Role, dialogue: &Transcript) -> io::Result<Vec<u8>> {
     let mut bytes = Limited(Vec::new());
     let mut packets = Packets {
@@ -116,12 +113,12 @@ impl Packets<'_> {
     }
 }
 
-/// Bytes that do not become more than [`BYTES_MAX`].
+/// Bytes that do not become more than [`FILE_BYTES_MAX`].
 struct Limited(Vec<u8>);
 
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > BYTES_MAX {
+        if self.0.len() + bytes.len() > FILE_BYTES_MAX {
             return Err(io::Error::other("the packets of the dialogue are too many for a capture"));
         }
         self.0.extend_from_slice(bytes);

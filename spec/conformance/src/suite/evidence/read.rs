@@ -6,8 +6,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// The most bytes of a file of evidence.
-const BYTES_MAX: u64 = 64 << 20;
+use super::FILE_BYTES_MAX;
 
 /// The bytes of a file, if it is one and not too long.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
@@ -20,11 +19,12 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
         return Err("it is no file".to_owned());
     }
     let mut bytes = Vec::new();
+    let one_more = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let file = File::open(path).map_err(about)?;
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(about)?;
-    match u64::try_from(bytes.len()) {
-        Ok(length) if length <= BYTES_MAX => Ok(bytes),
-        _ => Err(format!("it is longer than {BYTES_MAX} bytes")),
+    file.take(one_more).read_to_end(&mut bytes).map_err(about)?;
+    match bytes.len() <= FILE_BYTES_MAX {
+        true => Ok(bytes),
+        false => Err(format!("it is longer than {FILE_BYTES_MAX} bytes")),
     }
 }
 

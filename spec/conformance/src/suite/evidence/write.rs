@@ -9,8 +9,8 @@ use super::guest::GuestFile;
 use super::manifest::{Listed, Manifest};
 use super::verdict::VerdictFile;
 use super::{
-    CAPTURE, DIALOGUE, Dialogue, FORMAT, GUEST, Header, MANIFEST, PROTOCOL_VERSION, VERDICT,
-    canonical, capture, digest, read, replayed,
+    CAPTURE, DIALOGUE, Dialogue, FILE_BYTES_MAX, FORMAT, GUEST, Header, MANIFEST, PROTOCOL_VERSION,
+    VERDICT, canonical, capture, digest, read, replayed,
 };
 use crate::suite::session::{Judged, Session};
 use crate::suite::{Case, Guest};
@@ -104,6 +104,10 @@ impl Evidence {
         let id = judged.case.id;
         let dialogue = Dialogue { header: self.header(id), entries: transcript.clone() };
         let dialogue = dialogue.to_bytes()?;
+        if dialogue.len() > FILE_BYTES_MAX {
+            let error = format!("the dialogue of {id} is longer than {FILE_BYTES_MAX} bytes");
+            return Err(io::Error::other(error));
+        }
         let packets = capture(judged.case.role, transcript)?;
         let verdict = canonical(&VerdictFile {
             format: FORMAT,

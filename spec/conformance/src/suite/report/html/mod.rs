@@ -12,9 +12,9 @@ use crate::inspect::printable;
 use crate::suite::Profile;
 use messages::Messages;
 
-/// The most bytes that the charts of a page may take together. Cases that did not pass come first;
-/// where there is no room left the page says so.
-const CHARTS_BYTES_MAX: usize = 1_400 << 10;
+/// The most bytes that a page may have. Charts and the bytes of messages get what the rest leaves:
+/// cases that did not pass come first, and where there is no room left the page says so.
+const BYTES_MAX: usize = 2_900_000;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -25,7 +25,11 @@ impl Report {
     /// What the writer reports.
     pub fn write_html(&self, mut writer: impl Write) -> io::Result<()> {
         let mut messages = Messages::default();
-        let charts = self.charts(&mut messages);
+        let around = [overview::told(self), overview::matrix(self), overview::requirements(self)];
+        let without_charts = case::all(self, &vec![None; self.cases.len()]);
+        let taken = around.iter().fold(without_charts.len(), |sum, part| sum + part.len());
+        let charts = self.charts(&mut messages, BYTES_MAX.saturating_sub(taken + STYLE.len()));
+        let [told, matrix, requirements] = around;
         let title = format!("Conformance of {}", escaped(&self.peer));
         write!(
             writer,
@@ -37,10 +41,10 @@ impl Report {
         )?;
         writer.write_all(overview::head(self).as_bytes())?;
         writeln!(writer, "<main>")?;
-        writer.write_all(overview::told(self).as_bytes())?;
-        writer.write_all(overview::matrix(self).as_bytes())?;
+        writer.write_all(told.as_bytes())?;
+        writer.write_all(matrix.as_bytes())?;
         writer.write_all(case::all(self, &charts).as_bytes())?;
-        writer.write_all(overview::requirements(self).as_bytes())?;
+        writer.write_all(requirements.as_bytes())?;
         writeln!(writer, "</main>")?;
         writer.write_all(messages.html().as_bytes())?;
         writer.write_all(overview::foot(self).as_bytes())?;
@@ -48,17 +52,19 @@ impl Report {
     }
 
     /// The chart of each case, in the order of the cases; `None` where there is no room.
-    fn charts(&self, messages: &mut Messages) -> Vec<Option<String>> {
+    fn charts(&self, messages: &mut Messages, bytes_max: usize) -> Vec<Option<String>> {
         let mut order: Vec<usize> = (0..self.cases.len()).collect();
         order.sort_by_key(|index| self.cases.get(*index).map(importance));
         let mut charts = vec![None; self.cases.len()];
-        let mut left = CHARTS_BYTES_MAX;
+        let mut charts_bytes = 0;
         for index in order {
             let Some(case) = self.cases.get(index) else { continue };
             let Some(transcript) = &case.transcript else { continue };
             let chart = chart::chart(case.role, transcript, messages);
-            let Some(rest) = left.checked_sub(chart.len()) else { continue };
-            left = rest;
+            if charts_bytes + chart.len() + messages.html().len() > bytes_max {
+                continue;
+            }
+            charts_bytes += chart.len();
             if let Some(place) = charts.get_mut(index) {
                 *place = Some(chart);
             }
