@@ -1,9 +1,9 @@
 //! Evidence: what a verdict was found from, kept so that anybody can find it again.
 //!
 //! A folder of evidence has `guest.json`, a folder for each case that was played, and
-//! `manifest.json`, which is written last: without it the run did not come to its end. In the folder
-//! of a case, `dialogue.json` is all that was done and seen, `dialogue.pcapng` the same as packets,
-//! and `verdict.json` the judgement with the digests of the two.
+//! `manifest.json`, which is written last: without it the run did not come to its end. In the
+//! folder of a case, `dialogue.json` is all that was done and seen, `dialogue.pcapng` the same as
+//! packets, and `verdict.json` the judgement with the digests of the two.
 
 mod dialogue;
 mod guest;

@@ -13,8 +13,9 @@ use crate::suite::{Action, Observation, Role, Transcript};
 
 const COMMENT: &str = "rdma-migration conformance; what the suite's side did and saw, as packets";
 
-/// The messages and writes of a dialogue as packets of RoCE version 2, the same for equal dialogues.
-/// Writes are without the bytes that they carry; what the peer writes is not seen, and not in it.
+/// The messages and writes of a dialogue as packets of RoCE version 2, the same for equal
+/// dialogues. Writes are without the bytes that they carry; what the peer writes is not seen, and
+/// not in it.
 ///
 /// # Errors
 /// If there would be more than 32 MiB: a forged dialogue may name writes of any length.

@@ -9,8 +9,8 @@ use crate::suite::replay::Replay;
 use crate::suite::run::play;
 use crate::suite::{Action, Aftermath, Case, Guest, Link, Observation, Verdict};
 
-/// How often a case may still ask for something when its dialogue has ended: what it does in the time
-/// that remains depends on what a forger has made up, and might not end.
+/// How often a case may still ask for something when its dialogue has ended: what it does in the
+/// time that remains depends on what a forger has made up, and might not end.
 const CALLS_BEYOND_END: usize = 1_000;
 
 /// The verdict that follows from a dialogue.
