@@ -186,7 +186,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "It takes a RAM_BLOCKS_RESULT that is not whole RAM blocks.",
         || {
             receives(|message, desk| {
-                if is(message, Kind::RamBlocksResult) && !payload(message).len().is_multiple_of(32) {
+                if is(message, Kind::RamBlocksResult) && !payload(message).len().is_multiple_of(32)
+                {
                     as_many_blocks(message, desk);
                 }
             })

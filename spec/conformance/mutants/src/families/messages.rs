@@ -7,8 +7,8 @@ use rdma_migration_protocol::transport::{
 use rdma_migration_protocol::wire::Kind;
 
 use crate::message::{
-    COMMAND, change_u64, LENGTH, PADDING, REPEAT, TYPE, compose, entries, fit, get_u32, get_u64, is,
-    is_counted, is_uncounted, payload, places, put, put_u32, put_u64, reverse,
+    COMMAND, LENGTH, PADDING, REPEAT, TYPE, change_u64, compose, entries, fit, get_u32, get_u64,
+    is, is_counted, is_uncounted, payload, places, put, put_u32, put_u64, reverse,
 };
 use crate::mutation::{Arrival, Mutant, Mutation, arrivals, orders, receives, sends};
 

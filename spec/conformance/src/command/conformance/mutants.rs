@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     filter: Vec<String>,
 
-    /// Go on after the first case that kills a mutant: takes longer, and finds the cases that kill
+    /// Go on after the first case that kills a mutant: takes many minutes, and finds the cases that kill
     /// nothing.
     #[arg(long)]
     all_killers: bool,
