@@ -1,5 +1,7 @@
 use std::io::{self, IsTerminal, Write};
-use std::panic;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{panic, thread};
 
 use clap::Args;
 use comfy_table::presets::NOTHING;
@@ -30,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     filter: Vec<String>,
 
-    /// Go on after the first case that kills a mutant: takes longer, and finds the cases that kill
+    /// Go on after the first case that kills a mutant: takes many minutes, and finds the cases that kill
     /// nothing.
     #[arg(long)]
     all_killers: bool,
@@ -96,17 +98,42 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
     let bar = bar(mutants.len());
     bar.set_message("the reference");
     let measure = Measure::new(arguments.seed);
-    let mut killed = Vec::new();
-    for mutant in mutants {
-        bar.set_message(mutant.name);
-        killed.push(measure.kill(mutant, arguments.all_killers));
-        bar.inc(1);
-    }
+    let killed = kill_all(&measure, &mutants, arguments.all_killers, &bar);
     bar.finish_and_clear();
     let whole = arguments.all_killers && arguments.filter.is_empty();
     let power = Power::of(&measure, &killed, whole);
     show(&power, arguments)?;
     Ok(if power.survivors.is_empty() { Ending::Fine } else { Ending::Failed })
+}
+
+/// Kills mutants on all processors; the result is in their order.
+fn kill_all(
+    measure: &Measure,
+    mutants: &[&'static Mutant],
+    all: bool,
+    bar: &ProgressBar,
+) -> Vec<Killed> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut killed = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(mutant) = mutants.get(number) else { return killed };
+            bar.set_message(mutant.name);
+            killed.push((number, measure.kill(mutant, all)));
+            bar.inc(1);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut killed = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let done = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+        done.flatten().collect::<Vec<_>>()
+    });
+    killed.sort_by_key(|(number, _)| *number);
+    killed.into_iter().map(|(_, killed)| killed).collect()
 }
 
 fn select(filters: &[String]) -> Result<Vec<&'static Mutant>, String> {
