@@ -57,7 +57,7 @@ pub trait Mutation {
     }
 
     /// Nothing more has come for now. Called again after a time that was asked for by
-    /// [`Desk::wake_after`].
+    /// `Desk::wake_after`.
     fn idle(&mut self, _desk: &mut Desk<'_, '_>) {}
 }
 

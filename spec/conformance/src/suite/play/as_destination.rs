@@ -26,10 +26,11 @@ impl Play<'_> {
     /// # Errors
     /// [`Stop`] if it does not come, or without capabilities.
     pub fn take_request(&mut self) -> Result<Capabilities, Stop> {
-        let private_data = self.wait_for("the source's request to connect", |seen| match seen {
-            Observation::Requested { private_data } => Some(private_data.0.clone()),
-            _ => None,
-        })?;
+        let private_data =
+            self.wait_for_connection("the source's request to connect", |seen| match seen {
+                Observation::Requested { private_data } => Some(private_data.0.clone()),
+                _ => None,
+            })?;
         Capabilities::decode(&private_data)
             .map_err(|_| breach("CON-1", "its request has no capabilities"))
     }
@@ -40,7 +41,7 @@ impl Play<'_> {
     /// [`Stop`] if it does not come.
     pub fn accept(&mut self, private_data: &[u8]) -> Result<(), Stop> {
         self.act(Action::Accept { private_data: Bytes(private_data.to_vec()) });
-        self.wait_for("the connection", |seen| match seen {
+        self.wait_for_connection("the connection", |seen| match seen {
             Observation::Established { .. } => Some(Ok(())),
             Observation::ConnectionFailed { error } => {
                 Some(Err(Stop::Inconclusive { what: format!("no connection: {error}") }))

@@ -29,7 +29,7 @@ impl Play<'_> {
     /// [`Stop`] if there is no answer.
     pub fn ask(&mut self, private_data: &[u8]) -> Result<Answer, Stop> {
         self.act(Action::Connect { private_data: Bytes(private_data.to_vec()) });
-        self.wait_for("an answer to the request to connect", |seen| match seen {
+        self.wait_for_connection("an answer to the request to connect", |seen| match seen {
             Observation::Established { private_data } => {
                 Some(Answer::Accepted(private_data.0.clone()))
             }

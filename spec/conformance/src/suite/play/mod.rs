@@ -21,6 +21,10 @@ pub use chunk_keys::ChunkKeys;
 pub use message::Message;
 pub use mirror::{Mirror, different_ram};
 
+/// How long a connection may take at least: a connection manager repeats a request that was lost after
+/// more than four seconds, and does so several times.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(20);
+
 /// Bytes of a chunk.
 pub const CHUNK: u64 = 1 << 20;
 
@@ -161,6 +165,27 @@ impl<'l> Play<'l> {
     pub fn wait_for<T>(
         &mut self,
         awaited: &str,
+        wanted: impl FnMut(&Observation) -> Option<T>,
+    ) -> Result<T, Stop> {
+        self.wait_within(self.stage.patience, awaited, wanted)
+    }
+
+    /// The same for what the connection manager brings, which may take longer than a peer does.
+    ///
+    /// # Errors
+    /// [`Stop::Timeout`] if it does not come.
+    pub fn wait_for_connection<T>(
+        &mut self,
+        awaited: &str,
+        wanted: impl FnMut(&Observation) -> Option<T>,
+    ) -> Result<T, Stop> {
+        self.wait_within(self.stage.patience.max(CONNECTS_WITHIN), awaited, wanted)
+    }
+
+    fn wait_within<T>(
+        &mut self,
+        time: Duration,
+        awaited: &str,
         mut wanted: impl FnMut(&Observation) -> Option<T>,
     ) -> Result<T, Stop> {
         for (index, seen) in self.inbox.iter().enumerate() {
@@ -169,7 +194,7 @@ impl<'l> Play<'l> {
                 return Ok(found);
             }
         }
-        let until = self.link.now() + self.stage.patience;
+        let until = self.link.now() + time;
         while let Some(seen) = self.look(until.saturating_sub(self.link.now())) {
             match wanted(&seen) {
                 Some(found) => return Ok(found),
