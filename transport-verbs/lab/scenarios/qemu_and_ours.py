@@ -64,11 +64,14 @@ def set_up(lab):
 
 
 def record(lab, machine, ours, peers):
-    """Migrates a guest that runs into a recording."""
+    """Migrates a guest that runs into a recording that tells what each round brought.
+
+    The migration is short, so the recorder is given all the time that it wants for looking.
+    """
     lab.step(f"record {peers.name}")
     source = running_guest(machine, lab.qemu(peers.source), peers.machine_type)
     source.allow_pin_all(peers.pin_all)
-    recording = ours.receive("first")
+    recording = ours.receive("first", "--looking", "100")
     source.migrate(ours.uri)
     finish(source)
     source.wait_for_run_state("postmigrate", 20)
