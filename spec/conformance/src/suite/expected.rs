@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
+use super::report::{CaseReport, Report};
 use super::{Case, Outcome, Verdict, requirements};
 
 /// What is expected of the peers of one name: a case that is not named passes, without findings.
@@ -107,8 +107,7 @@ impl Expected {
     pub fn write(report: &Report) -> Result<String, toml::ser::Error> {
         let listed = report.cases.iter().filter(|case| !simply_passes(&case.verdict));
         let listed = listed.filter(|case| case.verdict.outcome != Outcome::Inconclusive);
-        let cases = listed.map(|case| Expectation::of(&case.id, &case.title, &case.verdict));
-        let cases = cases.collect();
+        let cases = listed.map(Expectation::of).collect();
         let file = File { peer: report.peer.clone(), cases };
         let passes = "Every case of the suite that is not named here passes, without findings.";
         Ok(format!("# {passes}\n\n{}", toml::to_string(&file)?))
@@ -153,25 +152,26 @@ impl Expected {
 }
 
 impl Expectation {
-    fn of(id: &str, title: &str, verdict: &Verdict) -> Self {
-        let seen = verdict
-            .findings
-            .iter()
-            .map(|found| format!("{}, against {}", found.says, found.requirement));
-        let waited = verdict.reason.as_ref().map(|reason| match verdict.outcome {
-            Outcome::Timeout => format!("{reason} was waited for in vain"),
-            _ => reason.clone(),
+    /// That a case ends as it did, with a sentence that says what the peer did against what.
+    fn of(case: &CaseReport) -> Self {
+        let verdict = &case.verdict;
+        let timed_out = verdict.outcome == Outcome::Timeout;
+        let main = case.requirements.first().filter(|_| timed_out);
+        let reason = verdict.reason.iter().map(|reason| match main {
+            Some(main) => format!("{reason} was waited for in vain, against {main}"),
+            None => reason.clone(),
         });
-        let says: Vec<_> = waited.into_iter().chain(seen).collect();
-        let says = format!("{title}: {}.", says.join("; "));
+        let found = verdict.findings.iter();
+        let found = found.map(|found| format!("{}, against {}", found.says, found.requirement));
+        let says: Vec<_> = reason.chain(found).collect();
         Self {
-            id: id.to_owned(),
+            id: case.id.clone(),
             outcome: Some(verdict.outcome),
             any_of: Vec::new(),
             safety: verdict.safety,
             wording: verdict.wording,
-            requirement: verdict.findings.first().map(|found| found.requirement.clone()),
-            says,
+            requirement: verdict.findings.first().map(|found| &found.requirement).or(main).cloned(),
+            says: format!("{}: {}.", case.title, says.join("; ")),
         }
     }
 
