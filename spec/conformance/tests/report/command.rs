@@ -79,7 +79,7 @@ fn what_is_no_evidence_is_bad_input() {
     let folder = TempDir::new().unwrap();
     let verify = conformance(&["verify", name(&folder.path().join("none"))]);
     assert_eq!(code(&verify), 2);
-    assert!(text(&verify.stderr).starts_with("error: cannot read "));
+    assert!(text(&verify.stderr).starts_with("error: cannot verify "));
 }
 
 #[test]

@@ -103,6 +103,9 @@ fn a_run_that_did_not_end_leaves_nothing_that_looks_whole() {
 fn a_folder_that_is_not_there_is_no_evidence() {
     let folder = TempDir::new().unwrap();
     assert!(verify(&folder.path().join("none")).is_err());
+    fs::write(folder.path().join("notes.txt"), b"").unwrap();
+    let error = verify(folder.path()).unwrap_err();
+    assert_eq!(error.to_string(), "it is no evidence: it has neither manifest.json nor guest.json");
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod json;
 mod junit;
 mod packets;
 mod support;
+mod terminal;

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Ending, String> {
     let verified = evidence::verify(&arguments.folder)
-        .map_err(|error| format!("cannot read {}: {error}", arguments.folder.display()))?;
+        .map_err(|error| format!("cannot verify {}: {error}", arguments.folder.display()))?;
     let mut output = BufWriter::new(io::stdout().lock());
     written(show(&verified, &mut output).and_then(|()| output.flush()))?;
     Ok(if verified.agrees() { Ending::Fine } else { Ending::Failed })

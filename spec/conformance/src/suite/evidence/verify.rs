@@ -55,6 +55,10 @@ pub struct Verified {
 /// If the folder cannot be read at all.
 pub fn verify(folder: &Path) -> io::Result<Verified> {
     let present = names(folder)?;
+    if !present.contains(MANIFEST) && !present.contains(GUEST) {
+        let error = format!("it is no evidence: it has neither {MANIFEST} nor {GUEST}");
+        return Err(io::Error::new(io::ErrorKind::NotFound, error));
+    }
     let mut verified = Verified::default();
     let manifest = verified.manifest(folder);
     let guest = verified.guest(folder, manifest.as_ref());

@@ -56,10 +56,10 @@ impl Report {
     /// What the writer reports.
     pub fn write_text(&self, mut writer: impl Write, colour: bool) -> io::Result<()> {
         let palette = Palette::new(colour);
-        for case in self.cases.iter().filter(|case| case.is_told()) {
+        for case in self.cases.iter().filter(|case| case.is_told() && !case.was_not_played()) {
             self.write_case(case, &palette, &mut writer)?;
         }
-        self.write_skipped(&palette, &mut writer)?;
+        self.write_not_played(&palette, &mut writer)?;
         writeln!(writer, "{}\n", self.table(colour))?;
         let (reached, all) = (self.requirements_reached(), self.requirements.len());
         writeln!(writer, "{reached} of {all} requirements reached")?;
@@ -154,17 +154,16 @@ impl Report {
         row
     }
 
-    /// The cases that were skipped, those with the same reason together.
-    fn write_skipped(&self, palette: &Palette, writer: &mut impl Write) -> io::Result<()> {
-        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        let skipped = |case: &&CaseReport| case.outcome == Outcome::Skip && !case.is_told();
-        for case in self.cases.iter().filter(skipped) {
+    /// The cases that could not be played, those with the same reason together.
+    fn write_not_played(&self, palette: &Palette, writer: &mut impl Write) -> io::Result<()> {
+        let mut reasons: BTreeMap<(Outcome, &str), Vec<&str>> = BTreeMap::new();
+        for case in self.cases.iter().filter(|case| case.was_not_played()) {
             let reason = case.verdict.reason.as_deref().unwrap_or_default();
-            reasons.entry(reason).or_default().push(&case.id);
+            reasons.entry((case.outcome, reason)).or_default().push(&case.id);
         }
-        let style = palette.of(Outcome::Skip);
-        for (reason, cases) in &reasons {
-            writeln!(writer, "{style}skip{style:#}  {} cases: {}", cases.len(), printable(reason))?;
+        for ((outcome, reason), cases) in &reasons {
+            let (style, reason) = (palette.of(*outcome), printable(reason));
+            writeln!(writer, "{style}{outcome}{style:#}  {} cases: {reason}", cases.len())?;
             write_wrapped(writer, "", &cases.join(" "), palette.faint)?;
             writeln!(writer)?;
         }
@@ -243,6 +242,12 @@ impl CaseReport {
     /// Whether a case has a paragraph of its own.
     pub(super) fn is_told(&self) -> bool {
         self.outcome.is_bad() || self.difference.is_some()
+    }
+
+    /// Whether nothing was done or seen: a peer of this kind cannot play it, or there was none.
+    fn was_not_played(&self) -> bool {
+        let unplayed = matches!(self.outcome, Outcome::Skip | Outcome::Inconclusive);
+        unplayed && self.transcript.is_none() && self.difference.is_none()
     }
 }
 
