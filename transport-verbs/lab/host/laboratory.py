@@ -2,6 +2,7 @@
 
 import socket
 import time
+from dataclasses import dataclass
 
 from host import kernel, qemu
 from host.errors import LabError
@@ -10,15 +11,27 @@ from host.machine import Machine, Wire
 MACHINE_MEMORY_MIB = 2048
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What whoever runs the lab asks of scenarios."""
+
+    # What machines make stays in their folders.
+    keep: bool = False
+    # A run of the conformance suite goes on where the last one was left.
+    resume: bool = False
+    # Only these cases of the conformance suite, as its `--filter` takes them.
+    cases: tuple = ()
+
+
 class Laboratory:
     """The surroundings of one scenario, which end with it."""
 
-    def __init__(self, folder, keep, narrate):
-        """`keep`: what machines make stays in their folders. `narrate` is told each step."""
+    def __init__(self, folder, wishes, narrate):
+        """`narrate` is told each step."""
         self.folder = folder
         self.step_name = "start"
         self.notes = []
-        self._keep = keep
+        self.wishes = wishes
         self._narrate = narrate
         self._machines = []
         self._started = time.monotonic()
@@ -72,6 +85,7 @@ class Laboratory:
             self.note(f"memory {sum(peaks)} MiB")
 
     def _start(self, name, memory_mib, wire):
-        machine = Machine(name, kernel.prepare(), self.folder / name, memory_mib, self._keep, wire)
+        machine = Machine(name, kernel.prepare(), self.folder / name, memory_mib, self.wishes.keep,
+                          wire)
         self._machines.append(machine)
         return machine

@@ -30,21 +30,21 @@ class OutOfTime(BaseException):
     """The time of a scenario is over. Not an `Exception`, so that no handler swallows it."""
 
 
-def run_all(scenarios, keep, narrate, resume=False):
+def run_all(scenarios, wishes, narrate):
     """Runs the scenarios in order, prints a line for each, and returns the results."""
     results = []
     for scenario in scenarios:
-        result = run_one(scenario, keep, narrate, resume)
+        result = run_one(scenario, wishes, narrate)
         print(result.line(), flush=True)
         results.append(result)
     return results
 
 
-def run_one(scenario, keep, narrate, resume=False):
+def run_one(scenario, wishes, narrate):
     """Runs one scenario in surroundings of its own, which have ended when this returns."""
-    folder = (resumed_folder if resume else emptied_folder)(LOGS / scenario.name)
+    folder = (resumed_folder if wishes.resume else emptied_folder)(LOGS / scenario.name)
     started = time.monotonic()
-    laboratory = Laboratory(folder, keep, narrate)
+    laboratory = Laboratory(folder, wishes, narrate)
     try:
         verdict, says = attempt(scenario, laboratory)
     finally:

@@ -55,9 +55,10 @@ def judge(lab, machine, ours, name, peer):
     lab.step("judge")
     expected = REPOSITORY / "spec" / "conformance" / "expected" / f"{name}.toml"
     compare = ["--expected", expected] if expected.exists() else []
+    choice = ["--filter", *lab.wishes.cases] if lab.wishes.cases else []
     program = machine.start(
         "conformance", ours.program, "conformance", "run", "--peer", "verbs", "--name", name, *peer,
-        "--profile", "full", "--dangerous", "--timeout", PATIENCE, *compare,
+        "--profile", "full", "--dangerous", "--timeout", PATIENCE, *compare, *choice,
         "--evidence", EVIDENCE, "--resume", "--json", "/run/lab/report.json",
         "--html", "/run/lab/report.html", "--write-expected", "/run/lab/found.toml",
     )
@@ -65,7 +66,8 @@ def judge(lab, machine, ours, name, peer):
     if not (machine.folder / "report.json").exists():
         raise LabError(f"no report; exit code {code}: {last_lines(program)}")
     report = json.loads((machine.folder / "report.json").read_text())
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in report["outcomes"].items() if count)
+    outcomes = report["outcomes"].items()
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes if count)
     lab.note(counts)
     lab.check(code == 0, f"QEMU does what is expected of it (exit code {code}: {counts})")
 

@@ -10,6 +10,7 @@ from unittest import mock
 import scenarios
 from host import combination, runner
 from host.errors import LabError, Skipped
+from host.laboratory import Wishes
 from host.scenario import Scenario, selected
 
 
@@ -39,7 +40,7 @@ class RunnerTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.logs = Path(folder.name)
         with mock.patch.object(runner, "LOGS", self.logs), mock.patch("traceback.print_exc"):
-            return runner.run_one(Scenario("name", "", within, body), False, lambda line: None)
+            return runner.run_one(Scenario("name", "", within, body), Wishes(), lambda line: None)
 
     def test_a_scenario_that_returns_has_passed_and_its_findings_are_told(self):
         result = self.run_body(lambda lab: lab.note("2 found"))
