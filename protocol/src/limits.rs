@@ -42,6 +42,10 @@ pub const SIGNAL_INTERVAL_DEFAULT: u32 = 64;
 /// the configuration, and commands after it. QEMU sends fewer than five of either.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 
+/// RAM blocks that are read from a QEMU stream's list at most, those of readings that turn out not to
+/// fit included. It bounds the work on a list in which every guest address looks like a page size.
+pub const STREAM_BLOCKS_READ_MAX: usize = 8 * RAM_BLOCKS_MAX;
+
 /// Bytes of the description that ends a QEMU stream, at most. Those of real guests have some ten
 /// thousand.
 pub const VM_DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;

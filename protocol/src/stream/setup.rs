@@ -12,7 +12,7 @@ pub use super::setup_error::{SetupError, SetupFault};
 use super::head::{self, Head};
 use super::reader::Reader;
 use super::words;
-use crate::limits::{RAM_BLOCK_NAME_BYTES_MAX, RAM_BLOCKS_MAX};
+use crate::limits::{RAM_BLOCK_NAME_BYTES_MAX, RAM_BLOCKS_MAX, STREAM_BLOCKS_READ_MAX};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -37,10 +37,6 @@ const LIST_BYTES_MAX: usize = RAM_SECTION_BYTES + RAM_BLOCKS_MAX * BLOCK_BYTES_M
 //# [LIM-6] A destination MUST NOT look for the RAM block list further back than 4587265 bytes from
 //# the hook word.
 const _: () = assert!(LIST_BYTES_MAX == 4_587_265);
-
-/// Blocks that are read at most, those of readings that turn out not to fit included. It bounds the
-/// work on a list in which every guest address looks like a page size.
-const BLOCKS_READ_MAX: usize = 8 * RAM_BLOCKS_MAX;
 
 /// What a migration stream says up to the end of its RAM block list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,7 +177,7 @@ impl<'a> List<'a> {
         if self.left == 0 {
             return Err(SetupError { offset, fault: SetupFault::NoBlocks });
         }
-        let mut budget = 0..BLOCKS_READ_MAX;
+        let mut budget = 0..STREAM_BLOCKS_READ_MAX;
         let mut fits = self.read_blocks(&mut budget);
         while let Err(error) = fits {
             let again = self.choose_again().ok_or(error)?;

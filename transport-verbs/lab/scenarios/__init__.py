@@ -8,6 +8,7 @@ from scenarios import (
     ours_to_ours,
     qemu_and_ours,
     qemu_to_qemu,
+    soak,
     unsupported,
     verbs_tests,
     verbs_tools,
@@ -24,4 +25,5 @@ ALL = (
     *capture_ours.SCENARIOS,
     *faults.SCENARIOS,
     *conformance.SCENARIOS,
+    *soak.SCENARIOS,
 )

@@ -1,6 +1,7 @@
 //! What the tests on a device share: where the device is, and a side that is driven by hand.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod held;
 pub(crate) mod owners;
 
 use std::env;

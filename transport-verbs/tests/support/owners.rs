@@ -113,13 +113,15 @@ pub(crate) struct Arriving {
     stream: Vec<u8>,
     /// Ends the migration when the RAM blocks are asked for.
     pub(crate) aborts: bool,
+    pub(crate) connected: bool,
     pub(crate) released: bool,
     pub(crate) closed: Option<Closed>,
 }
 
 impl Arriving {
     pub(crate) fn new(guest: Vec<Arc<GuestRam>>) -> Self {
-        Self { guest, stream: Vec::new(), aborts: false, released: false, closed: None }
+        let stream = Vec::new();
+        Self { guest, stream, aborts: false, connected: false, released: false, closed: None }
     }
 
     fn take_stream(&mut self, destination: &mut Destination, transport: &VerbsTransport) {
@@ -160,7 +162,8 @@ impl Owner<Destination, VerbsTransport> for Arriving {
                 DestinationEvent::BlocksRequested => self.place(destination, transport),
                 DestinationEvent::StreamEnded => destination.abort().unwrap(),
                 DestinationEvent::GuestReleased => self.released = true,
-                DestinationEvent::Connected(_) | DestinationEvent::RoundFinished => {}
+                DestinationEvent::Connected(_) => self.connected = true,
+                DestinationEvent::RoundFinished => {}
                 DestinationEvent::Closed(closed) => self.closed = Some(closed),
             }
         }

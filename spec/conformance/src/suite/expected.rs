@@ -158,12 +158,13 @@ impl Expectation {
         let timed_out = verdict.outcome == Outcome::Timeout;
         let main = case.requirements.first().filter(|_| timed_out);
         let reason = verdict.reason.iter().map(|reason| match main {
-            Some(main) => format!("{reason} was waited for in vain, against {main}"),
+            Some(main) => format!("waited in vain for {reason}, against {main}"),
             None => reason.clone(),
         });
         let found = verdict.findings.iter();
         let found = found.map(|found| format!("{}, against {}", found.says, found.requirement));
-        let says: Vec<_> = reason.chain(found).collect();
+        let mut says: Vec<_> = reason.chain(found).collect();
+        says.dedup();
         Self {
             id: case.id.clone(),
             outcome: Some(verdict.outcome),

@@ -56,7 +56,7 @@ fn what_a_run_has_found_is_expected_of_the_next() {
     assert_eq!(says("D-CON-010").unwrap(), "no private data: it accepts, against CON-3.");
     let main = silent.case.requirements[0];
     let title = silent.case.title;
-    let waited = format!("{title}: READY was waited for in vain, against {main}.");
+    let waited = format!("{title}: waited in vain for READY, against {main}.");
     assert_eq!(says("S-CON-001").unwrap(), waited);
     for judged in [failed, silent] {
         let compared = expected.compare(judged.case.id, &judged.verdict);
