@@ -67,7 +67,7 @@ pub(crate) enum Management {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Resolution {
     Found { private_data: [u8; PRIVATE_DATA_BYTES], effect: Option<Effect> },
-    Unreachable,
+    Failed(TransportError),
 }
 
 impl Fabric {
@@ -78,7 +78,8 @@ impl Fabric {
         }
         self.endpoints.of_mut(side).connection = ConnectionState::Resolving;
         let outcome = match self.striker.pass(Site::ConnectRequest) {
-            Some(Effect::Unreachable) => Resolution::Unreachable,
+            Some(Effect::Unreachable) => Resolution::Failed(TransportError::Unreachable),
+            Some(Effect::Fail(error)) => Resolution::Failed(error),
             effect => Resolution::Found { private_data, effect },
         };
         let delay = Duration::from_nanos(self.config.cost.connection.value);
@@ -89,8 +90,9 @@ impl Fabric {
         if self.endpoints.source.connection != ConnectionState::Resolving {
             return;
         }
-        let Resolution::Found { mut private_data, effect } = outcome else {
-            return self.attempt_failed(Side::Source, TransportError::Unreachable);
+        let (mut private_data, effect) = match outcome {
+            Resolution::Found { private_data, effect } => (private_data, effect),
+            Resolution::Failed(error) => return self.attempt_failed(Side::Source, error),
         };
         self.endpoints.source.connection = ConnectionState::Requesting;
         match effect {
@@ -112,6 +114,7 @@ impl Fabric {
         endpoint.queue_pair.connect();
         match self.striker.pass(Site::ConnectReply) {
             Some(Effect::Unanswered) => return,
+            Some(Effect::Fail(error)) => return self.attempt_failed(side, error),
             Some(Effect::VersionZero) => clear_version(&mut private_data),
             _ => {}
         }

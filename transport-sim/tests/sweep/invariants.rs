@@ -1,0 +1,312 @@
+//! What must hold of every run, whatever goes wrong in it.
+
+use core::fmt;
+use core::time::Duration;
+
+use rdma_migration_protocol::connection::{Closed, GuestOwner};
+use rdma_migration_protocol::deadline::Timeouts;
+use rdma_migration_protocol::limits;
+use rdma_migration_protocol::time::Instant;
+use rdma_migration_protocol::transport::Machine;
+use rdma_migration_transport_sim::{Breach, Fault, Recovery, Side, Sides, Violation};
+
+use crate::run::Run;
+use crate::watch::{Guest, LastMessage, Record, Watched};
+
+/// What must hold.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Invariant {
+    Bytes,
+    Windows,
+    Owners,
+    Waits,
+    Released,
+    Bounds,
+    /// Beside the six: the rules of verbs, the contract of the transport, and what is said of a
+    /// fault, that a migration survives it or does not.
+    Contract,
+}
+
+impl Invariant {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Bytes,
+        Self::Windows,
+        Self::Owners,
+        Self::Waits,
+        Self::Released,
+        Self::Bounds,
+        Self::Contract,
+    ];
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Bytes => "I1 no byte of RAM or stream lost or altered when success is reported",
+            Self::Windows => "I2 no write outside a granted window",
+            Self::Owners => "I3 never two running owners, undecided only behind the last SEND",
+            Self::Waits => "I4 every wait ends by its deadline",
+            Self::Released => "I5 everything registered is released",
+            Self::Bounds => "I6 no panic, no allocation past the stated bound",
+            Self::Contract => "the rules of verbs and of the transport contract",
+        })
+    }
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Broken {
+    pub(crate) invariant: Invariant,
+    pub(crate) what: String,
+}
+
+impl Broken {
+    pub(crate) fn new(invariant: Invariant, what: impl Into<String>) -> Self {
+        Self { invariant, what: what.into() }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "broken: {}\n{}", self.invariant, self.what)
+    }
+}
+
+fn require(holds: bool, invariant: Invariant, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken::new(invariant, what())) }
+}
+
+/// What must hold at every instant, once both sides have done what they can.
+pub(crate) fn at_every_instant(run: &Run) -> Result<(), Broken> {
+    let records = [&run.source.record, &run.destination.record];
+    if let Some(broken) = records.into_iter().find_map(|record| record.broken.clone()) {
+        return Err(broken);
+    }
+    if let Some(violation) = run.fabric.violations().first() {
+        return Err(Broken::new(invariant_of(violation), violation.to_string()));
+    }
+    check_owners(run)?;
+    let now = run.fabric.now();
+    let source_timeouts = run.plan.source_config().timeouts;
+    let destination_timeouts = run.plan.destination_config().timeouts;
+    check_wait(&run.source, run.source_owner.paused_until, &source_timeouts, now)?;
+    check_wait(&run.destination, run.destination_owner.paused_until, &destination_timeouts, now)
+}
+
+const fn invariant_of(violation: &Violation) -> Invariant {
+    match violation.breach {
+        Breach::UnknownKey(_)
+        | Breach::KeyTakenBack(_)
+        | Breach::OutsideRegion { .. }
+        | Breach::WrongAccess(_) => Invariant::Windows,
+        Breach::Leak(_) => Invariant::Released,
+        _ => Invariant::Contract,
+    }
+}
+
+fn check_owners(run: &Run) -> Result<(), Broken> {
+    let owners = (run.source.guest_owner(), run.destination.guest_owner());
+    let both = owners == (GuestOwner::Source, GuestOwner::Destination);
+    require(!both, Invariant::Owners, || "both sides run the guest".to_owned())?;
+    let last = run.source.record.last_message;
+    let expected = match last {
+        LastMessage::NotPosted => GuestOwner::Source,
+        LastMessage::Posted => GuestOwner::Undecided,
+        LastMessage::Acknowledged => GuestOwner::Destination,
+    };
+    require(owners.0 == expected, Invariant::Owners, || {
+        format!("the source takes the guest for the {}'s; last message: {last:?}", owners.0)
+    })?;
+    let may_run = run.destination_owner.finished && run.destination.record.disconnected;
+    require(may_run || owners.1 == GuestOwner::Source, Invariant::Owners, || {
+        "the destination runs the guest before the stream is complete and the queue pair gone"
+            .to_owned()
+    })
+}
+
+/// A side that is in the middle of something and does not wait for its owner has a deadline, ahead
+/// of it and no further than its longest wait.
+fn check_wait<M: Guest + fmt::Debug>(
+    side: &Watched<M>,
+    paused_until: Option<Instant>,
+    timeouts: &Timeouts,
+    now: Instant,
+) -> Result<(), Broken> {
+    match side.poll_timeout() {
+        Some((deadline, reason)) => {
+            let ahead = deadline > now && deadline <= now.after(longest(timeouts));
+            require(ahead, Invariant::Waits, || {
+                format!("at {now} the wait for {reason:?} ends at {deadline}")
+            })
+        }
+        None => {
+            let idle = !side.record.begun || side.is_closed() || paused_until.is_some();
+            require(idle, Invariant::Waits, || {
+                format!("a wait without a deadline: {:?}", side.machine())
+            })
+        }
+    }
+}
+
+fn longest(timeouts: &Timeouts) -> Duration {
+    let Timeouts { connection, response, command, acknowledgement, memory, farewell, closing } =
+        *timeouts;
+    [connection, response, command, acknowledgement, memory, farewell, closing]
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+}
+
+/// When both sides have come to their ends at the latest: as late as without faults; and each may
+/// come to one wait that ends at its deadline, one after the other; after it each closes, which takes
+/// three waits more. Faults that only delay add a second each, or what repetitions take.
+pub(crate) fn latest_end(usual: Duration, faults: &[Fault], timeouts: &Timeouts) -> Duration {
+    let source = timeouts.response.max(timeouts.acknowledgement).max(timeouts.memory);
+    let destination = timeouts.command.max(timeouts.memory);
+    let closing = timeouts.closing * 2 + timeouts.memory;
+    let delays = Duration::from_secs(1) * u32::try_from(faults.len()).unwrap_or(u32::MAX);
+    usual + source + destination + closing * 2 + timeouts.farewell + delays
+}
+
+/// What must hold of the end.
+pub(crate) fn at_the_end(run: &mut Run, usual_end: Option<Duration>) -> Result<(), Broken> {
+    let closed = closed(run)?;
+    let well = Sides::from_fn(|side| closed.of(side).result.is_ok());
+    check_success(run, well)?;
+    check_guest_intact(run)?;
+    check_release(run, &closed, well)?;
+    check_memory(run)?;
+    check_recovery(run, well)?;
+    if let Some(usual) = usual_end {
+        let timeouts = run.plan.source_config().timeouts;
+        let latest = latest_end(usual, run.fabric.faults_struck(), &timeouts);
+        let ended = run.ended_at.since(Instant::ORIGIN);
+        require(ended <= latest, Invariant::Waits, || {
+            format!("the end came after {ended:?}, and {latest:?} is allowed")
+        })?;
+    }
+    Ok(())
+}
+
+fn closed(run: &Run) -> Result<Sides<Closed>, Broken> {
+    let once = |side, closed: &[Closed]| match closed {
+        [closed] => Ok(closed.clone()),
+        _ => Err(Broken::new(Invariant::Contract, format!("the {side} ended as {closed:?}"))),
+    };
+    let closed = Sides {
+        source: once(Side::Source, &run.source_owner.closed)?,
+        destination: once(Side::Destination, &run.destination_owner.closed)?,
+    };
+    let owners = (run.source.guest_owner(), run.destination.guest_owner());
+    let told = (closed.source.guest, closed.destination.guest);
+    require(owners == told, Invariant::Owners, || format!("told {told:?}, then {owners:?}"))?;
+    require(
+        run.destination_owner.released == (owners.1 == GuestOwner::Destination),
+        Invariant::Owners,
+        || "the destination's owner was told otherwise than its machine says".to_owned(),
+    )?;
+    // A side that says that the migration went well has given the guest away, or has it.
+    for side in Side::BOTH {
+        let Closed { result, guest, .. } = closed.of(side);
+        let moved = *guest == GuestOwner::Destination;
+        require(result.is_err() || moved, Invariant::Owners, || {
+            format!("the {side} ended well, and the guest is the {guest}'s")
+        })?;
+    }
+    Ok(closed)
+}
+
+/// Success is said of what has arrived, and of all of it.
+fn check_success(run: &mut Run, well: Sides<bool>) -> Result<(), Broken> {
+    let has_all = run.destination_owner.released;
+    let arrived = has_all || well.source || run.source.guest_owner() == GuestOwner::Destination;
+    // What a program behind a good adapter never sees, or what is made up in its name, nobody can
+    // hold against the source.
+    if arrived {
+        run.check_ram()?;
+    }
+    let (sent, received) = (&run.source_owner.stream, &run.destination_owner.stream);
+    require(sent.starts_with(received), Invariant::Bytes, || {
+        format!("of {} stream bytes {} arrived, which differ", sent.len(), received.len())
+    })?;
+    require(!has_all || sent == received, Invariant::Bytes, || {
+        format!("the guest runs with {} of {} stream bytes", received.len(), sent.len())
+    })?;
+    require(!has_all || run.destination_owner.rounds == run.plan.rounds, Invariant::Bytes, || {
+        format!("the guest runs after {} rounds", run.destination_owner.rounds)
+    })
+}
+
+fn check_guest_intact(run: &mut Run) -> Result<(), Broken> {
+    let intact = (0..).zip(&run.source_owner.ram).all(|(index, bytes)| {
+        let block = rdma_migration_protocol::address::BlockIndex::new(index);
+        run.fabric.port(Side::Source).memory(block) == bytes
+    });
+    require(intact, Invariant::Bytes, || "the guest's RAM was changed at the source".to_owned())
+}
+
+fn check_release(run: &mut Run, closed: &Sides<Closed>, well: Sides<bool>) -> Result<(), Broken> {
+    run.fabric.settle(well);
+    if let Some(violation) = run.fabric.violations().first() {
+        return Err(Broken::new(invariant_of(violation), violation.to_string()));
+    }
+    // A deregistration that is not answered in time is the one reason to leave a region behind.
+    let stuck = run.fabric.faults_struck().iter().any(|fault| fault.kind.name.ends_with("-stuck"));
+    for (side, record) in
+        [(Side::Source, &run.source.record), (Side::Destination, &run.destination.record)]
+    {
+        let left = closed.of(side).regions_left;
+        require(left == 0 || stuck, Invariant::Released, || {
+            format!("the {side} says that {left} regions are left")
+        })?;
+        let pinned = run.fabric.pinned(side).bytes;
+        require(pinned == 0, Invariant::Released, || {
+            format!("{pinned} bytes of the {side} stay pinned")
+        })?;
+        check_said(side, record, left)?;
+    }
+    Ok(())
+}
+
+fn check_said(side: Side, record: &Record, left: usize) -> Result<(), Broken> {
+    let known = record.regions_at_end.unwrap_or_default();
+    require(left == known, Invariant::Released, || {
+        format!("the {side} says that {left} regions are left, and it is {known}")
+    })
+}
+
+fn check_memory(run: &Run) -> Result<(), Broken> {
+    let chunks = usize::try_from(run.plan.chunks()).unwrap();
+    let bound = limits::heap_bytes_max(run.plan.blocks.len(), chunks);
+    for (side, record) in
+        [(Side::Source, &run.source.record), (Side::Destination, &run.destination.record)]
+    {
+        let peak = record.meter.peak;
+        require(usize::try_from(peak).unwrap() <= bound, Invariant::Bounds, || {
+            format!("the {side} used {peak} bytes of heap, and the bound is {bound}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether it ended as is said of the faults that struck.
+fn check_recovery(run: &Run, well: Sides<bool>) -> Result<(), Broken> {
+    let well = well.source && well.destination;
+    let struck = run.fabric.faults_struck();
+    // A side that cannot give back what it was asked to in a round ends there; at the end it tries
+    // again.
+    let survives = |fault: &Fault| {
+        let in_a_round = fault.kind.name.ends_with("deregistration-failed") && run.plan.unregisters;
+        fault.kind.recovery == Recovery::Recovered && !in_a_round
+    };
+    if struck.iter().all(survives) {
+        return require(well == run.plan.agrees(), Invariant::Contract, || {
+            format!("ended well: {well}, without a fault that decides it")
+        });
+    }
+    let fails =
+        struck.len() == 1 && struck.iter().all(|fault| fault.kind.recovery == Recovery::Fails);
+    require(!(fails && well), Invariant::Contract, || {
+        "ended well, in spite of a fault that no migration survives".to_owned()
+    })
+}
