@@ -105,6 +105,9 @@ impl Fabric {
     }
 
     pub(crate) fn accept(&mut self, side: Side, mut private_data: [u8; PRIVATE_DATA_BYTES]) {
+        if self.is_lost_already(side) {
+            return;
+        }
         if self.endpoints.of(side).connection != ConnectionState::Requested {
             let operation = Operation::Accept { private_data };
             return self.breach(side, Breach::ConnectionState(operation));
@@ -122,11 +125,22 @@ impl Fabric {
     }
 
     pub(crate) fn reject(&mut self, side: Side) {
+        if self.is_lost_already(side) {
+            return;
+        }
         if self.endpoints.of(side).connection != ConnectionState::Requested {
             return self.breach(side, Breach::ConnectionState(Operation::Reject));
         }
         self.endpoints.of_mut(side).connection = ConnectionState::Lost;
         self.send_management(side, Management::Reject { by_consumer: true }, 0);
+    }
+
+    /// Whether the attempt to connect has failed and the side does not know: then its answer comes too
+    /// late, and what it is told next says so.
+    fn is_lost_already(&self, side: Side) -> bool {
+        let endpoint = self.endpoints.of(side);
+        let told = |report: &Report| matches!(report, Report::ConnectionFailed(_));
+        endpoint.connection == ConnectionState::Lost && endpoint.inbox.iter().any(told)
     }
 
     pub(crate) fn disconnect(&mut self, side: Side) {

@@ -30,7 +30,7 @@ pub(crate) enum Defect {
     LateDeadline,
     /// A side forgets to give its regions back, and believes that it has.
     Leaks,
-    /// A side panics at its thirtieth operation.
+    /// A side panics at its eleventh operation.
     Panics,
     /// A side allocates this much for each completion.
     Wastes(usize),
@@ -63,7 +63,7 @@ impl Defect {
             (Self::Leaks, Operation::DeregisterMemory { region }) => {
                 Err(Completion::MemoryDeregistered { region })
             }
-            (Self::Panics, _) if number >= 30 => panic!("a seeded defect"),
+            (Self::Panics, _) if number >= 10 => panic!("a seeded defect"),
             _ => Ok(operation),
         }
     }

@@ -50,7 +50,8 @@ pub(crate) struct Outcome {
     pub(crate) moments: Vec<(&'static FaultKind, u64)>,
     /// The most heap that each machine used, in bytes.
     pub(crate) heap_peak: Sides<i64>,
-    pub(crate) owner: (GuestOwner, GuestOwner),
+    /// Whether both sides said that it went well.
+    pub(crate) well: bool,
 }
 
 /// Runs a plan. `usual_end`: when it ends without its faults, where that is known.
@@ -66,7 +67,7 @@ pub(crate) fn run_with(
 ) -> Result<Outcome, Broken> {
     let whole = || {
         let mut run = Run::new(plan, defects);
-        run.to_the_end()?;
+        run.play()?;
         at_the_end(&mut run, usual_end)?;
         Ok(run.outcome())
     };
@@ -107,7 +108,7 @@ impl Run {
         }
     }
 
-    fn to_the_end(&mut self) -> Result<(), Broken> {
+    fn play(&mut self) -> Result<(), Broken> {
         for _ in 0..STEPS_MAX {
             self.take_turns();
             at_every_instant(self)?;
@@ -188,6 +189,11 @@ impl Run {
         Ok(())
     }
 
+    fn went_well(&self) -> bool {
+        let closed = self.source_owner.closed.iter().chain(&self.destination_owner.closed);
+        { closed }.all(|closed| closed.result.is_ok())
+    }
+
     fn outcome(&self) -> Outcome {
         let moments = FAULTS.iter().map(|kind| (kind, self.fabric.operations_for(kind)));
         Outcome {
@@ -198,7 +204,7 @@ impl Run {
                 source: self.source.record.meter.peak,
                 destination: self.destination.record.meter.peak,
             },
-            owner: (self.source.guest_owner(), self.destination.guest_owner()),
+            well: self.went_well(),
         }
     }
 }

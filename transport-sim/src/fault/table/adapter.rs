@@ -87,14 +87,14 @@ macro_rules! adapter {
                 Effect::Fail(TransportError::QueueFull),
                 concat!("The ", $name, "'s N-th send is not taken by the adapter, which goes on."),
             ),
-            fails(
+            either(
                 concat!($name, "-receive-unprotected"),
                 Site::Receive($side),
                 4,
                 fails_here(TransportError::LocalProtection),
                 concat!("The ", $name, "'s adapter may not write the message that meets its N-th receive."),
             ),
-            fails(
+            either(
                 concat!($name, "-receive-too-short"),
                 Site::Receive($side),
                 4,
