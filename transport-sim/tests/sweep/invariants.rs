@@ -100,7 +100,6 @@ const fn invariant_of(violation: &Violation) -> Invariant {
         | Breach::KeyTakenBack(_)
         | Breach::OutsideRegion { .. }
         | Breach::WrongAccess(_) => Invariant::Windows,
-        Breach::Leak(_) => Invariant::Released,
         _ => Invariant::Contract,
     }
 }
@@ -246,28 +245,38 @@ fn check_guest_intact(run: &mut Run) -> Result<(), Broken> {
 }
 
 fn check_release(run: &mut Run, closed: &Sides<Closed>, well: Sides<bool>) -> Result<(), Broken> {
+    // Of those that the transport did not give back in time the side says that they are left.
+    let not_answered =
+        run.fabric.faults_struck().iter().any(|fault| fault.kind.name.ends_with("-stuck"));
     run.fabric.settle(well);
-    if let Some(violation) = run.fabric.violations().first() {
-        return Err(Broken::new(invariant_of(violation), violation.to_string()));
-    }
-    // A deregistration that is not answered in time is the one reason to leave a region behind.
-    let stuck = run.fabric.faults_struck().iter().any(|fault| fault.kind.name.ends_with("-stuck"));
-    for (side, record) in
-        [(Side::Source, &run.source.record), (Side::Destination, &run.destination.record)]
-    {
+    for side in Side::BOTH {
         let left = closed.of(side).regions_left;
-        require(left == 0 || stuck, Invariant::Released, || {
+        require(left == 0 || not_answered, Invariant::Released, || {
             format!("the {side} says that {left} regions are left")
         })?;
+        let leaks = run.fabric.violations().iter().filter(|violation| is_leak(violation, side));
+        let leaks = leaks.count();
+        require(leaks <= left, Invariant::Released, || {
+            format!("{leaks} regions of the {side} were never given back, {left} are said to be")
+        })?;
         let pinned = run.fabric.pinned(side).bytes;
-        require(pinned == 0, Invariant::Released, || {
+        require(pinned == 0 || leaks > 0, Invariant::Released, || {
             format!("{pinned} bytes of the {side} stay pinned")
         })?;
-        check_said(side, record, left)?;
     }
-    Ok(())
+    let other = |violation: &&Violation| !matches!(violation.breach, Breach::Leak(_));
+    if let Some(violation) = run.fabric.violations().iter().find(other) {
+        return Err(Broken::new(invariant_of(violation), violation.to_string()));
+    }
+    check_said(Side::Source, &run.source.record, closed.source.regions_left)?;
+    check_said(Side::Destination, &run.destination.record, closed.destination.regions_left)
 }
 
+fn is_leak(violation: &Violation, of: Side) -> bool {
+    violation.side == of && matches!(violation.breach, Breach::Leak(_))
+}
+
+/// What the side says is left is what it was not told of.
 fn check_said(side: Side, record: &Record, left: usize) -> Result<(), Broken> {
     let known = record.regions_at_end.unwrap_or_default();
     require(left == known, Invariant::Released, || {
