@@ -121,3 +121,14 @@ pub struct FaultKind {
     pub(crate) site: Site,
     pub(crate) effect: Effect,
 }
+
+impl FaultKind {
+    /// Whether a side may have to end with regions left: its host does not give them back in time.
+    #[must_use]
+    pub fn may_leave_regions(&self) -> bool {
+        matches!((self.site, self.effect), (Site::Deregistration(_), Effect::Slow(extra)) if extra >= TOO_LONG)
+    }
+}
+
+/// No side waits as long for its own host, where the guest is small.
+const TOO_LONG: Duration = Duration::from_secs(600);

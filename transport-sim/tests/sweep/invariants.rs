@@ -247,7 +247,7 @@ fn check_guest_intact(run: &mut Run) -> Result<(), Broken> {
 fn check_release(run: &mut Run, closed: &Sides<Closed>, well: Sides<bool>) -> Result<(), Broken> {
     // Of those that the transport did not give back in time the side says that they are left.
     let not_answered =
-        run.fabric.faults_struck().iter().any(|fault| fault.kind.name.ends_with("-stuck"));
+        run.fabric.faults_struck().iter().any(|fault| fault.kind.may_leave_regions());
     run.fabric.settle(well);
     for side in Side::BOTH {
         let left = closed.of(side).regions_left;

@@ -85,14 +85,19 @@ fn the_whole_sweep() {
     prove("every single failure ends both sides well or with a reason", &method, single.runs);
 }
 
-/// Repeats the run that `SWEEP_RUN` describes, as a failure of the sweep prints it.
+/// Repeats the run that `SWEEP_RUN` describes, as a failure of the sweep prints it. Everything that
+/// crosses the link goes to the file `SWEEP_TRACE`, if it is named, for Wireshark and
+/// `rdma-migration inspect`.
 #[test]
 #[ignore = "a run by hand, described by SWEEP_RUN"]
 fn the_run_that_was_asked_for() {
     let text = std::env::var("SWEEP_RUN").expect("SWEEP_RUN describes a run");
     let plan: Plan = text.parse().unwrap();
+    if let Some(path) = std::env::var_os("SWEEP_TRACE") {
+        run::trace(&plan, std::fs::File::create(path).unwrap());
+    }
     match judge(&plan) {
-        Ok(outcome) => println!("nothing is broken: {outcome:#?}"),
+        Ok(outcome) => println!("nothing is broken: {outcome}"),
         Err(broken) => panic!("{plan}\n{broken}"),
     }
 }

@@ -1,7 +1,10 @@
 //! One run of a plan, held against the invariants at every instant and at the end.
 
+use core::fmt;
 use core::time::Duration;
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -52,6 +55,23 @@ pub(crate) struct Outcome {
     pub(crate) heap_peak: Sides<i64>,
     /// Whether both sides said that it went well.
     pub(crate) well: bool,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ended_after, struck, well, .. } = self;
+        let names: Vec<_> = struck.iter().map(ToString::to_string).collect();
+        write!(formatter, "ended well: {well}, after {ended_after:?}; struck: {}", names.join(", "))
+    }
+}
+
+/// Writes what crosses the link in a run of this plan.
+pub(crate) fn trace(plan: &Plan, output: File) {
+    let mut run = Run::new(plan, Sides::default());
+    run.fabric.recorder().start(Box::new(BufWriter::new(output))).expect("a file to write");
+    // However it ends, it is written so far.
+    let _ended = catch_unwind(AssertUnwindSafe(|| run.play()));
+    run.fabric.recorder().finish().expect("a file to write");
 }
 
 /// Runs a plan. `usual_end`: when it ends without its faults, where that is known.

@@ -67,7 +67,8 @@ impl fmt::Display for Tally {
 /// Every fault at every operation of every kind of migration; of those one in `stride`.
 pub(crate) fn singles(stride: u64) -> Tally {
     let mut tally = Tally::default();
-    for (number, (_name, plan)) in (0..).zip(kinds()) {
+    for (number, (name, plan)) in (0..).zip(kinds()) {
+        let before = tally.runs;
         let usual = usual(&plan);
         tally.add(&usual);
         for (row, (kind, moments)) in (0..).zip(&usual.moments) {
@@ -77,6 +78,7 @@ pub(crate) fn singles(stride: u64) -> Tally {
                 tally.add(&outcome.unwrap_or_else(|broken| fail(&plan, &broken)));
             }
         }
+        println!("{:>6} runs  {name}: {plan}", tally.runs - before);
     }
     tally
 }
