@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use rdma_migration_protocol::address::HostAddress;
+use rdma_migration_protocol::address::{BlockOffset, HostAddress};
 use rdma_migration_protocol::connection::GuestOwner;
 use rdma_migration_protocol::deadline::TimeoutReason;
 use rdma_migration_protocol::time::Instant;
@@ -46,7 +46,7 @@ impl Defect {
     ) -> Result<Operation, Completion<'static>> {
         match (self, operation) {
             (Self::WritesFromWrongPlace, Operation::WriteRam(write)) => {
-                let offset = rdma_migration_protocol::address::BlockOffset::new(0);
+                let offset = BlockOffset::new(0);
                 Ok(Operation::WriteRam(WriteRam { offset, ..write }))
             }
             (Self::WritesTooFar, Operation::WriteRam(write)) => {

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::connection::{Closed, GuestOwner};
 use rdma_migration_protocol::deadline::Timeouts;
 use rdma_migration_protocol::limits;
@@ -170,21 +171,31 @@ pub(crate) fn latest_end(usual: Duration, faults: &[Fault], timeouts: &Timeouts)
 /// What must hold of the end.
 pub(crate) fn at_the_end(run: &mut Run, usual_end: Option<Duration>) -> Result<(), Broken> {
     let closed = closed(run)?;
+    check_end(run, &closed, usual_end).map_err(|Broken { invariant, what }| {
+        let Sides { source, destination } = &closed;
+        let what = format!("{what}\nsource: {source:?}\ndestination: {destination:?}");
+        Broken { invariant, what }
+    })
+}
+
+fn check_end(
+    run: &mut Run,
+    closed: &Sides<Closed>,
+    usual_end: Option<Duration>,
+) -> Result<(), Broken> {
     let well = Sides::from_fn(|side| closed.of(side).result.is_ok());
     check_success(run, well)?;
     check_guest_intact(run)?;
-    check_release(run, &closed, well)?;
+    check_release(run, closed, well)?;
     check_memory(run)?;
     check_recovery(run, well)?;
-    if let Some(usual) = usual_end {
-        let timeouts = run.plan.source_config().timeouts;
-        let latest = latest_end(usual, run.fabric.faults_struck(), &timeouts);
-        let ended = run.ended_at.since(Instant::ORIGIN);
-        require(ended <= latest, Invariant::Waits, || {
-            format!("the end came after {ended:?}, and {latest:?} is allowed")
-        })?;
-    }
-    Ok(())
+    let Some(usual) = usual_end else { return Ok(()) };
+    let timeouts = run.plan.source_config().timeouts;
+    let latest = latest_end(usual, run.fabric.faults_struck(), &timeouts);
+    let ended = run.ended_at.since(Instant::ORIGIN);
+    require(ended <= latest, Invariant::Waits, || {
+        format!("the end came after {ended:?}, and {latest:?} is allowed")
+    })
 }
 
 fn closed(run: &Run) -> Result<Sides<Closed>, Broken> {
@@ -219,8 +230,8 @@ fn closed(run: &Run) -> Result<Sides<Closed>, Broken> {
 fn check_success(run: &mut Run, well: Sides<bool>) -> Result<(), Broken> {
     let has_all = run.destination_owner.released;
     let arrived = has_all || well.source || run.source.guest_owner() == GuestOwner::Destination;
-    // What a program behind a good adapter never sees, or what is made up in its name, nobody can
-    // hold against the source.
+    // Of the stream a source knows only that it lies in the destination's memory: whether a program
+    // there has read it shows in the release of the guest.
     if arrived {
         run.check_ram()?;
     }
@@ -238,8 +249,7 @@ fn check_success(run: &mut Run, well: Sides<bool>) -> Result<(), Broken> {
 
 fn check_guest_intact(run: &mut Run) -> Result<(), Broken> {
     let intact = (0..).zip(&run.source_owner.ram).all(|(index, bytes)| {
-        let block = rdma_migration_protocol::address::BlockIndex::new(index);
-        run.fabric.port(Side::Source).memory(block) == bytes
+        run.fabric.port(Side::Source).memory(BlockIndex::new(index)) == bytes
     });
     require(intact, Invariant::Bytes, || "the guest's RAM was changed at the source".to_owned())
 }
@@ -303,6 +313,10 @@ fn check_recovery(run: &Run, well: Sides<bool>) -> Result<(), Broken> {
     let well = well.source && well.destination;
     let struck = run.fabric.faults_struck();
     if struck.iter().all(|fault| must_survive(&run.plan, fault)) {
+        // More in one place than is ever repeated may be too much, or not.
+        if struck.iter().filter(|fault| is_repeated(fault)).count() > REPEATED_SURELY {
+            return Ok(());
+        }
         return require(well == run.plan.agrees(), Invariant::Contract, || {
             format!("ended well: {well}, without a fault that decides it")
         });
@@ -311,6 +325,16 @@ fn check_recovery(run: &Run, well: Sides<bool>) -> Result<(), Broken> {
     require(!(fails && well), Invariant::Contract, || {
         "ended well, in spite of a fault that no migration survives".to_owned()
     })
+}
+
+/// Of what is lost on the link, or fails and is tried again, as much as any migration survives
+/// however it falls together: a link that is cut twice in a row for 150 ms is back before the last
+/// repetition.
+const REPEATED_SURELY: usize = 2;
+
+fn is_repeated(fault: &Fault) -> bool {
+    let name = fault.kind.name;
+    name == "link-flap" || name.contains("-lost") || name.ends_with("deregistration-failed")
 }
 
 fn must_survive(plan: &Plan, fault: &Fault) -> bool {
