@@ -6,10 +6,11 @@ mod bench;
 use core::time::Duration;
 
 use Side::{Destination, Source};
-use bench::{BLOCK, Bench, CAPABILITIES, PAGE, SEND, free, receive};
+use bench::{BLOCK, Bench, CAPABILITIES, PAGE, SEND, free, receive, registration};
 use rdma_migration_protocol::address::BlockOffset;
 use rdma_migration_protocol::transport::{
-    FailedOperation, Operation, ReceiveBuffer, RegionId, Transport, TransportError, WriteRam,
+    Access, FailedOperation, Operation, ReceiveBuffer, RegionId, Transport, TransportError,
+    WriteRam,
 };
 use rdma_migration_transport_sim::{CostPreset, FabricConfig, Fault, Side};
 
@@ -182,4 +183,22 @@ fn an_answer_to_an_attempt_that_has_failed_is_too_late_and_no_breach() {
     bench.assert_breaches(Destination, []);
     let told = bench.inputs(Destination);
     assert!(told.iter().any(|input| input.contains("Failed")), "{told:?}");
+}
+
+#[test]
+fn whoever_disconnects_waits_for_no_registration_that_is_stuck_or_behind_one() {
+    let mut bench = bench(&["source-registration-stuck@1", "source-registration-refused@2"]);
+    let begun = bench.0.now();
+    for region in [1, 2] {
+        let offset = u64::from(region) * 2 * PAGE;
+        bench.0.port(Source).issue(registration(region, offset, 2 * PAGE, Access::LocalRead));
+    }
+    bench.0.port(Source).issue(Operation::Disconnect);
+    let soon = begun.after(Duration::from_secs(1));
+    bench.0.advance(soon);
+    let failures = bench.failures(Source);
+    for region in [RegionId(1), RegionId(2)] {
+        let cancelled = (FailedOperation::RegisterMemory { region }, TransportError::Cancelled);
+        assert!(failures.contains(&cancelled), "{failures:?}");
+    }
 }
