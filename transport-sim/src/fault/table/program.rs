@@ -1,6 +1,6 @@
 //! In the programs of the two sides, and by their owners.
 
-use super::{A_SECOND, DESTINATION, Effect, FaultKind, SOURCE, Site, either, fails, recovered};
+use super::{DESTINATION, Effect, FaultKind, SOURCE, Site, either, fails};
 use crate::fault::kind::Corruption;
 use crate::queue_pair::Fate;
 
@@ -18,13 +18,6 @@ pub(super) const FAULTS: &[FaultKind] = &[
         4,
         Effect::Fate(Fate::Swallowed),
         "The destination's N-th message is acknowledged but never seen.",
-    ),
-    recovered(
-        "ready-late",
-        Site::Send(DESTINATION),
-        4,
-        Effect::Fate(Fate::Delayed(A_SECOND)),
-        "The destination's N-th message leaves a second late.",
     ),
     fails(
         "source-silent",
