@@ -6,10 +6,11 @@ mod bench;
 use core::time::Duration;
 
 use Side::{Destination, Source};
-use bench::{BLOCK, Bench, PAGE, SEND, receive};
+use bench::{BLOCK, Bench, CAPABILITIES, PAGE, SEND, free, receive, registration};
 use rdma_migration_protocol::address::BlockOffset;
 use rdma_migration_protocol::transport::{
-    FailedOperation, Operation, RegionId, Transport, TransportError, WriteRam,
+    Access, FailedOperation, Operation, ReceiveBuffer, RegionId, Transport, TransportError,
+    WriteRam,
 };
 use rdma_migration_transport_sim::{CostPreset, FabricConfig, Fault, Side};
 
@@ -150,4 +151,54 @@ fn writes_share_the_wire_one_after_the_other() {
     let silent = Operation::WriteRam(WriteRam { signaled: false, ..write });
     let taken = time(&mut bench, Source, &[silent, silent, silent, Operation::WriteRam(write)]);
     assert_eq!(taken, 4 * one + Duration::from_nanos(2 * 1_500 + 115_000));
+}
+
+#[test]
+fn a_receive_that_fails_as_a_message_meets_it_tells_both_sides() {
+    let mut bench = bench(&["source-receive-unprotected@1"]);
+    bench.issue(Destination, SEND);
+    let receive = FailedOperation::Receive { buffer: ReceiveBuffer(0) };
+    assert_eq!(bench.failures(Source)[0], (receive, TransportError::LocalProtection));
+    let send = (FailedOperation::Send, TransportError::RemoteOperation);
+    assert_eq!(bench.failures(Destination)[0], send);
+}
+
+#[test]
+fn a_post_that_is_not_taken_leaves_the_queue_pair_as_it_was() {
+    let mut bench = bench(&["destination-send-not-posted@1"]);
+    bench.issue(Destination, SEND);
+    let refused = (FailedOperation::Send, TransportError::QueueFull);
+    assert_eq!(bench.failures(Destination), [refused]);
+    bench.issue(Destination, SEND);
+    assert_eq!(bench.inputs(Destination), ["Completion(Sent)"]);
+    assert_eq!(bench.inputs(Source).len(), 1);
+}
+
+#[test]
+fn an_answer_to_an_attempt_that_has_failed_is_too_late_and_no_breach() {
+    let fault: Fault = "connection-dropped-at-destination@1".parse().unwrap();
+    let mut bench = Bench::new(FabricConfig { faults: [fault].into_iter().collect(), ..free() });
+    bench.issue(Source, Operation::Connect { private_data: CAPABILITIES });
+    bench.issue(Destination, Operation::Accept { private_data: CAPABILITIES });
+    bench.assert_breaches(Destination, []);
+    let told = bench.inputs(Destination);
+    assert!(told.iter().any(|input| input.contains("Failed")), "{told:?}");
+}
+
+#[test]
+fn whoever_disconnects_waits_for_no_registration_that_is_stuck_or_behind_one() {
+    let mut bench = bench(&["source-registration-stuck@1", "source-registration-refused@2"]);
+    let begun = bench.0.now();
+    for region in [1, 2] {
+        let offset = u64::from(region) * 2 * PAGE;
+        bench.0.port(Source).issue(registration(region, offset, 2 * PAGE, Access::LocalRead));
+    }
+    bench.0.port(Source).issue(Operation::Disconnect);
+    let soon = begun.after(Duration::from_secs(1));
+    bench.0.advance(soon);
+    let failures = bench.failures(Source);
+    for region in [RegionId(1), RegionId(2)] {
+        let cancelled = (FailedOperation::RegisterMemory { region }, TransportError::Cancelled);
+        assert!(failures.contains(&cancelled), "{failures:?}");
+    }
 }

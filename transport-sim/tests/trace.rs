@@ -114,7 +114,7 @@ fn a_refused_connection_is_decoded() {
 fn packets_are_numbered_without_gaps_and_repetitions_show() {
     let names = ["ip.src", "infiniband.bth.opcode", "infiniband.bth.psn"];
     for (fault, repeats) in [
-        ("ready-late", false),
+        ("destination-send-late", false),
         ("packet-lost@15", true),
         ("link-flap@15", true),
         ("packet-duplicated@5", true),

@@ -153,8 +153,10 @@ fn with_fault(fault: Fault, pin_all: bool) -> Report {
 fn judge(fault: Fault, pin_all: bool) {
     let report = with_fault(fault, pin_all);
     let place = format!("{fault}, pin_all {pin_all}: {report:#?}");
-    assert_eq!(report.regions_left, 0, "{place}");
-    assert_eq!(report.findings, Vec::<String>::new(), "{place}");
+    if !fault.kind.may_leave_regions() {
+        assert_eq!(report.regions_left, 0, "{place}");
+        assert_eq!(report.findings, Vec::<String>::new(), "{place}");
+    }
     let [asked] = report.faults.as_slice() else { panic!("{place}") };
     let arrived = report.stream.equal() && report.blocks.iter().all(|block| block.sha256.equal());
     assert_eq!(report.completed, report.failure.is_none(), "{place}");

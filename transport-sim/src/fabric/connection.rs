@@ -67,7 +67,7 @@ pub(crate) enum Management {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Resolution {
     Found { private_data: [u8; PRIVATE_DATA_BYTES], effect: Option<Effect> },
-    Unreachable,
+    Failed(TransportError),
 }
 
 impl Fabric {
@@ -78,7 +78,8 @@ impl Fabric {
         }
         self.endpoints.of_mut(side).connection = ConnectionState::Resolving;
         let outcome = match self.striker.pass(Site::ConnectRequest) {
-            Some(Effect::Unreachable) => Resolution::Unreachable,
+            Some(Effect::Unreachable) => Resolution::Failed(TransportError::Unreachable),
+            Some(Effect::Fail(error)) => Resolution::Failed(error),
             effect => Resolution::Found { private_data, effect },
         };
         let delay = Duration::from_nanos(self.config.cost.connection.value);
@@ -89,8 +90,9 @@ impl Fabric {
         if self.endpoints.source.connection != ConnectionState::Resolving {
             return;
         }
-        let Resolution::Found { mut private_data, effect } = outcome else {
-            return self.attempt_failed(Side::Source, TransportError::Unreachable);
+        let (mut private_data, effect) = match outcome {
+            Resolution::Found { private_data, effect } => (private_data, effect),
+            Resolution::Failed(error) => return self.attempt_failed(Side::Source, error),
         };
         self.endpoints.source.connection = ConnectionState::Requesting;
         match effect {
@@ -103,6 +105,9 @@ impl Fabric {
     }
 
     pub(crate) fn accept(&mut self, side: Side, mut private_data: [u8; PRIVATE_DATA_BYTES]) {
+        if self.is_lost_already(side) {
+            return;
+        }
         if self.endpoints.of(side).connection != ConnectionState::Requested {
             let operation = Operation::Accept { private_data };
             return self.breach(side, Breach::ConnectionState(operation));
@@ -112,6 +117,7 @@ impl Fabric {
         endpoint.queue_pair.connect();
         match self.striker.pass(Site::ConnectReply) {
             Some(Effect::Unanswered) => return,
+            Some(Effect::Fail(error)) => return self.attempt_failed(side, error),
             Some(Effect::VersionZero) => clear_version(&mut private_data),
             _ => {}
         }
@@ -119,11 +125,22 @@ impl Fabric {
     }
 
     pub(crate) fn reject(&mut self, side: Side) {
+        if self.is_lost_already(side) {
+            return;
+        }
         if self.endpoints.of(side).connection != ConnectionState::Requested {
             return self.breach(side, Breach::ConnectionState(Operation::Reject));
         }
         self.endpoints.of_mut(side).connection = ConnectionState::Lost;
         self.send_management(side, Management::Reject { by_consumer: true }, 0);
+    }
+
+    /// Whether the attempt to connect has failed and the side does not know: then its answer comes too
+    /// late, and what it is told next says so.
+    fn is_lost_already(&self, side: Side) -> bool {
+        let endpoint = self.endpoints.of(side);
+        let told = |report: &Report| matches!(report, Report::ConnectionFailed(_));
+        endpoint.connection == ConnectionState::Lost && endpoint.inbox.iter().any(told)
     }
 
     pub(crate) fn disconnect(&mut self, side: Side) {

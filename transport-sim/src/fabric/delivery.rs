@@ -3,7 +3,9 @@
 use core::time::Duration;
 
 use rdma_migration_protocol::address::HostAddress;
-use rdma_migration_protocol::transport::{Access, FailedOperation, TransportError, WriteRam};
+use rdma_migration_protocol::transport::{
+    Access, FailedOperation, ReceiveBuffer, TransportError, WriteRam,
+};
 
 use super::{Event, Fabric, Refusal, Report, Seen, is_ready};
 use rdma_migration_protocol::wire::{Header, Kind};
@@ -79,6 +81,9 @@ impl Fabric {
             self.breach(to.peer(), Breach::SendWithoutReceive { bytes });
             return Err(Refusal::ReceiverNotReady);
         };
+        if let Some(error) = endpoint.slot_mut(buffer).and_then(|slot| slot.fails.take()) {
+            return Err(self.fail_receive(to, buffer, error));
+        }
         if Header::parse(message).is_ok_and(|header| header.kind == Kind::Ready) && bytes <= room {
             endpoint.unused_ready += 1;
             if endpoint.unused_ready > 1 {
@@ -98,6 +103,23 @@ impl Fabric {
         }
         self.report(to, Report::Received(buffer));
         Ok(())
+    }
+
+    /// A receive fails as a message meets it. Returns what the sender is told.
+    fn fail_receive(
+        &mut self,
+        side: Side,
+        buffer: ReceiveBuffer,
+        error: TransportError,
+    ) -> Refusal {
+        if let Some(slot) = self.endpoints.of_mut(side).slot_mut(buffer) {
+            slot.seen = Seen::Empty;
+        }
+        self.report(side, Report::Failed(FailedOperation::Receive { buffer }, error));
+        Refusal::Fatal(match error {
+            TransportError::LocalLength => TransportError::RemoteInvalidRequest,
+            _ => TransportError::RemoteOperation,
+        })
     }
 
     /// The one copy by which RAM moves.

@@ -83,6 +83,8 @@ pub(crate) enum Seen {
 pub(crate) struct ReceiveSlot {
     pub(crate) bytes: Vec<u8>,
     pub(crate) seen: Seen,
+    /// How the message fails that meets the receive, where a fault has struck it.
+    pub(crate) fails: Option<TransportError>,
 }
 
 /// One host.

@@ -98,12 +98,13 @@ impl Fabric {
         if endpoint.queue_pair.writes_from(id) {
             self.breach(side, Breach::WriteInFlight(id));
         }
-        if let Some(Effect::Fail(error)) = self.striker.pass(Site::Deregistration(side)) {
+        let effect = self.striker.pass(Site::Deregistration(side));
+        if let Some(Effect::Fail(error)) = effect {
             let work = Work::Fail(failed, error);
             return self.begin(side, Worker::Registrar, work, Duration::ZERO);
         }
         self.endpoints.of_mut(side).regions.set_life(id, Life::Deregistering);
-        let cost = self.config.cost.deregistration(region.run.length);
+        let cost = self.config.cost.deregistration(region.run.length) + extra(effect);
         self.begin(side, Worker::Registrar, Work::Deregister(id), cost);
     }
 
@@ -114,11 +115,12 @@ impl Fabric {
         let Some(scan) = scan else {
             return self.refuse(side, Breach::RunOutsideBlock, failed, EINVAL);
         };
-        let work = match self.striker.pass(Site::Scan) {
+        let effect = self.striker.pass(Site::Scan);
+        let cost = self.config.cost.scan(scan.pages) + extra(effect);
+        let work = match effect {
             Some(Effect::Fail(error)) => Work::Fail(failed, error),
             _ => Work::Scan { run, zero: scan.zero },
         };
-        let cost = self.config.cost.scan(scan.pages);
         self.begin(side, Worker::Walker, work, cost);
     }
 
@@ -127,11 +129,12 @@ impl Fabric {
         if !self.endpoints.of(side).memory.contains(run) {
             return self.refuse(side, Breach::RunOutsideBlock, failed, EINVAL);
         }
-        let work = match self.striker.pass(Site::Zero) {
+        let effect = self.striker.pass(Site::Zero);
+        let cost = self.config.cost.zero(run.length) + extra(effect);
+        let work = match effect {
             Some(Effect::Fail(error)) => Work::Fail(failed, error),
             _ => Work::Zero(run),
         };
-        let cost = self.config.cost.zero(run.length);
         self.begin(side, Worker::Walker, work, cost);
     }
 
@@ -156,12 +159,16 @@ impl Fabric {
         let endpoint = self.endpoints.of_mut(side);
         let mut cancelled = Vec::new();
         for (number, work) in &mut endpoint.works {
-            if let Work::Register(region) = *work {
-                let failed = FailedOperation::RegisterMemory { region };
-                *work = Work::Fail(failed, TransportError::Cancelled);
-                endpoint.regions.remove(region);
-                cancelled.push(*number);
-            }
+            let region = match *work {
+                Work::Register(region)
+                // One that would have failed in its turn waits behind others no longer.
+                | Work::Fail(FailedOperation::RegisterMemory { region }, _) => region,
+                _ => continue,
+            };
+            let failed = FailedOperation::RegisterMemory { region };
+            *work = Work::Fail(failed, TransportError::Cancelled);
+            endpoint.regions.remove(region);
+            cancelled.push(*number);
         }
         if !cancelled.is_empty() {
             endpoint.registrar_free_at = self.agenda.now().after(rest);
@@ -194,5 +201,13 @@ impl Fabric {
             Work::Fail(operation, error) => Report::Failed(operation, error),
         };
         self.report_local(side, report);
+    }
+}
+
+/// How much longer a fault makes work take.
+const fn extra(effect: Option<Effect>) -> Duration {
+    match effect {
+        Some(Effect::Slow(extra)) => extra,
+        _ => Duration::ZERO,
     }
 }

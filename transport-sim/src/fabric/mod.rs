@@ -17,7 +17,7 @@ use rdma_migration_protocol::transport::TransportError;
 
 use crate::clock::Agenda;
 use crate::cost::{CostModel, CostPreset};
-use crate::fault::{Fault, FaultPlan, Striker};
+use crate::fault::{Fault, FaultKind, FaultPlan, Striker};
 use crate::port::Port;
 use crate::queue_pair::{State, Transmission};
 use crate::side::{Side, Sides};
@@ -208,6 +208,13 @@ impl Fabric {
     #[must_use]
     pub fn faults_struck(&self) -> &[Fault] {
         self.striker.struck()
+    }
+
+    /// How many operations of the kind that this fault strikes there have been so far: in a run
+    /// without faults, the last moment at which it could strike.
+    #[must_use]
+    pub fn operations_for(&self, kind: &FaultKind) -> u64 {
+        self.striker.passed(kind)
     }
 
     /// What things cost here.

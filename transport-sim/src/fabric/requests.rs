@@ -22,13 +22,16 @@ use crate::violation::Breach;
 /// A kind that no version of the protocol has.
 const NO_KIND: u32 = 77;
 
+/// One more than a message may repeat its command.
+const REPEAT_TOO_LARGE: u32 = 4097;
+
 /// The end of time.
 const FOR_EVER: Instant = Instant::from_nanoseconds(u64::MAX);
 
 impl Fabric {
     pub(crate) fn issue(&mut self, side: Side, operation: Operation) {
         match self.striker.pass(Site::Operation(side)) {
-            Some(Effect::DeviceFatal) => self.enter_error(side, TransportError::DeviceFatal),
+            Some(Effect::BreakQueuePair(error)) => self.enter_error(side, error),
             Some(Effect::DropConnection) => self.drop_connection(),
             _ => {}
         }
@@ -72,8 +75,7 @@ impl Fabric {
                     let flushed = Report::Failed(failed, TransportError::Flushed);
                     return self.report(side, flushed);
                 }
-                slot.seen = Seen::Posted;
-                return endpoint.queue_pair.receives.push_back(buffer);
+                return self.post_good_receive(side, buffer);
             }
         };
         let error = match breach {
@@ -81,6 +83,23 @@ impl Fabric {
             _ => TransportError::LocalQueuePair,
         };
         self.refuse(side, breach, failed, error);
+    }
+
+    fn post_good_receive(&mut self, side: Side, buffer: ReceiveBuffer) {
+        let effect = self.striker.pass(Site::Receive(side));
+        if let Some(Effect::Fail(error)) = effect {
+            return self
+                .report_local(side, Report::Failed(FailedOperation::Receive { buffer }, error));
+        }
+        let endpoint = self.endpoints.of_mut(side);
+        endpoint.queue_pair.receives.push_back(buffer);
+        if let Some(slot) = endpoint.slot_mut(buffer) {
+            slot.seen = Seen::Posted;
+            slot.fails = match effect {
+                Some(Effect::Fate(Fate::FailsHere(error))) => Some(error),
+                _ => None,
+            };
+        }
     }
 
     fn send(&mut self, side: Side, length: usize) {
@@ -100,8 +119,11 @@ impl Fabric {
         if !self.may_post(side, Operation::Send { length }, FailedOperation::Send) {
             return;
         }
-        self.spend_credit(side, &message);
         let effect = self.striker.pass(Site::Send(side));
+        if let Some(Effect::Fail(error)) = effect {
+            return self.report_local(side, Report::Failed(FailedOperation::Send, error));
+        }
+        self.spend_credit(side, &message);
         let (message, fate) = match effect {
             Some(Effect::Fate(fate)) => (message, fate),
             Some(Effect::Corrupt(corruption)) => (spoil(&message, corruption), Fate::Carried),
@@ -150,6 +172,9 @@ impl Fabric {
             return;
         }
         let fate = match self.striker.pass(Site::Write) {
+            Some(Effect::Fail(error)) => {
+                return self.report_local(side, Report::Failed(failed, error));
+            }
             Some(Effect::Fate(fate)) => fate,
             _ => Fate::Carried,
         };
@@ -343,6 +368,11 @@ fn spoil(message: &[u8], corruption: Corruption) -> Arc<[u8]> {
         Corruption::Length => {
             if let Some(length) = spoilt.first_chunk_mut::<4>() {
                 *length = u32::from_be_bytes(*length).wrapping_add(1).to_be_bytes();
+            }
+        }
+        Corruption::Repeat => {
+            if let Some(repeat) = spoilt.get_mut(8..12) {
+                repeat.copy_from_slice(&REPEAT_TOO_LARGE.to_be_bytes());
             }
         }
         Corruption::Truncated => spoilt.truncate((message.len() / 2).max(1)),

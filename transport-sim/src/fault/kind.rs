@@ -18,6 +18,8 @@ pub(crate) enum Site {
     Established,
     /// Sends that a side posts.
     Send(Side),
+    /// Receives that a side posts.
+    Receive(Side),
     /// Writes that the source posts.
     Write,
     /// Sends and writes of both sides, as they leave.
@@ -50,6 +52,8 @@ pub(crate) enum Corruption {
     Length,
     /// The second half is missing.
     Truncated,
+    /// The repeat is one more than any message may have.
+    Repeat,
 }
 
 /// What a fault does.
@@ -65,7 +69,7 @@ pub(crate) enum Effect {
     VersionZero,
     /// The connection breaks: both sides learn it at once.
     DropConnection,
-    /// The request has another fate.
+    /// The request has another fate; a receive has it once a message meets it.
     Fate(Fate),
     /// The message is spoilt.
     Corrupt(Corruption),
@@ -81,9 +85,10 @@ pub(crate) enum Effect {
     CutLink(Option<Duration>),
     /// The link is cut for ever for what a side sends.
     CutLinkFrom(Side),
-    /// The side's adapter fails.
-    DeviceFatal,
-    /// Work on memory fails.
+    /// The side's queue pair fails, its oldest request with this error.
+    BreakQueuePair(TransportError),
+    /// Work on memory fails, a post is not taken, or the connection cannot be made. The queue pair
+    /// works on.
     Fail(TransportError),
     /// Work on memory takes that much longer.
     Slow(Duration),
@@ -116,3 +121,14 @@ pub struct FaultKind {
     pub(crate) site: Site,
     pub(crate) effect: Effect,
 }
+
+impl FaultKind {
+    /// Whether a side may have to end with regions left: its host does not give them back in time.
+    #[must_use]
+    pub fn may_leave_regions(&self) -> bool {
+        matches!((self.site, self.effect), (Site::Deregistration(_), Effect::Slow(extra)) if extra >= TOO_LONG)
+    }
+}
+
+/// No side waits as long for its own host, where the guest is small.
+const TOO_LONG: Duration = Duration::from_secs(600);

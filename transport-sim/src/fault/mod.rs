@@ -2,6 +2,8 @@
 
 mod kind;
 mod plan;
+#[cfg(test)]
+mod statuses;
 mod table;
 
 pub(crate) use kind::{Corruption, Effect, Site};

@@ -125,11 +125,11 @@ impl Striker {
     /// Something passes a site: what strikes it there. Of faults for one and the same operation
     /// only the first of the plan strikes.
     pub(crate) fn pass(&mut self, site: Site) -> Option<Effect> {
+        let count = self.counts.entry(site).or_default();
+        *count += 1;
         if self.pending.is_empty() {
             return None;
         }
-        let count = self.counts.entry(site).or_default();
-        *count += 1;
         let count = *count;
         let strikes = |fault: &Fault| {
             let asked = fault.kind.effect == Effect::AskedByOwner;
@@ -143,7 +143,8 @@ impl Striker {
     pub(crate) fn due(&mut self, name: &str) -> bool {
         let due = |fault: &Fault| {
             let count = self.counts.get(&fault.kind.site).copied().unwrap_or_default();
-            let ends_stream = fault.kind.site == Site::LastSend;
+            // There is one last send, and its owner asks before it exists.
+            let ends_stream = fault.kind.site == Site::LastSend && fault.at == 1;
             fault.kind.name == name && (ends_stream || count >= fault.at)
         };
         match self.pending.iter().position(due) {
@@ -153,6 +154,11 @@ impl Striker {
             }
             None => false,
         }
+    }
+
+    /// How often a fault of this kind could have struck so far.
+    pub(crate) fn passed(&self, kind: &FaultKind) -> u64 {
+        self.counts.get(&kind.site).copied().unwrap_or_default()
     }
 
     /// The faults that have struck, in order.
