@@ -1,6 +1,7 @@
 //! What can happen next, and what comes of it: each action is one input to one machine.
 
 use rdma_migration_protocol::deadline::TimeoutReason;
+use rdma_migration_protocol::destination::Destination;
 use rdma_migration_protocol::transport::{
     Completion, ConnectionEvent, FailedOperation, Input, TransportError,
 };
@@ -8,12 +9,13 @@ use rdma_migration_protocol::wire::Message;
 use rdma_migration_transport_sim::Side;
 
 use crate::bugs::Bug;
+use crate::dialogue::Log;
 use crate::exploration::Migration;
 use crate::faults::{Deadline, Faults};
 use crate::guest::Guest;
 use crate::link::{Landing, News, QueuePair, RequestKind};
 use crate::memory::Chore;
-use crate::world::{LastSend, Log, World};
+use crate::world::{LastSend, World};
 
 /// How a side comes to see that the connection is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +47,8 @@ pub(crate) enum Action {
     FlushReceive(Side),
     /// The queue pair is destroyed, as ordered; everything that was posted is answered.
     Disconnected(Side),
+    /// A late owner does what follows from what it was told.
+    Attend(Side),
     /// The earliest deadline fires.
     Deadline(Side),
     /// The owner aborts.
@@ -105,12 +109,13 @@ impl World {
     }
 
     fn actions_of_break(&self, side: Side, faults: Faults, actions: &mut Vec<Action>) {
-        if !faults.cut && !self.peer_is_ending(side) {
+        let lossy = self.may_break(faults);
+        if !lossy && !self.peer_is_ending(side) {
             return;
         }
         let end = self.link.end(side);
         // A link that loses nothing acknowledges what has arrived, and tells its news in order.
-        if !faults.cut && (end.front_has_arrived() || !end.news.is_empty()) {
+        if !lossy && (end.front_has_arrived() || !end.news.is_empty()) {
             return;
         }
         if !end.holds_message() {
@@ -124,6 +129,16 @@ impl World {
         }
     }
 
+    /// Whether one more fault may happen.
+    fn may_fail(&self, faults: Faults) -> bool {
+        self.faults < faults.max
+    }
+
+    /// Whether the link may break without a cause and lose acknowledgements.
+    fn may_break(&self, faults: Faults) -> bool {
+        faults.cut && self.may_fail(faults)
+    }
+
     fn actions_of_host(&self, side: Side, faults: Faults, actions: &mut Vec<Action>) {
         for chore in &self.memory.of(side).chores {
             actions.push(Action::Answer(side, *chore, true));
@@ -133,25 +148,33 @@ impl World {
                 }
                 Chore::Register { .. } | Chore::Scan(_) | Chore::Zero(_) => faults.memory,
             };
-            if may_fail {
+            if may_fail && self.may_fail(faults) {
                 actions.push(Action::Answer(side, *chore, false));
             }
         }
-        if self.deadline_may_fire(side, faults.deadline) {
+        // A prompt owner leaves nothing to attend to.
+        if self.has_events(side) {
+            actions.push(Action::Attend(side));
+        }
+        if self.deadline_may_fire(side, faults) {
             actions.push(Action::Deadline(side));
         }
-        if faults.abort || self.is_never_asked(side) {
+        if faults.abort && self.may_fail(faults) || self.is_never_asked(side) {
             actions.push(Action::Abort(side));
         }
     }
 
-    fn deadline_may_fire(&self, side: Side, deadlines: Deadline) -> bool {
+    fn deadline_may_fire(&self, side: Side, faults: Faults) -> bool {
         let Some(reason) = self.wait(side) else { return false };
-        match deadlines {
-            Deadline::Farewell => reason == TimeoutReason::Farewell,
+        if reason == TimeoutReason::Farewell {
+            return true;
+        }
+        let permitted = match faults.deadline {
+            Deadline::Farewell => false,
             Deadline::Open => !self.is_for_transport_to_close(side),
             Deadline::All => true,
-        }
+        };
+        permitted && self.may_fail(faults)
     }
 
     /// Whether all that a closing side waits for is its own transport.
@@ -177,22 +200,15 @@ impl World {
     }
 
     /// Lets something happen. False if it changes nothing.
-    pub(crate) fn happen(
-        &mut self,
-        action: Action,
-        model: &Migration,
-        log: &mut Log,
-    ) -> bool {
-        log.say(|| format!("{action:?}"));
-        self.steps += 1;
-        let mut held = Vec::new();
+    pub(crate) fn happen(&mut self, action: Action, model: &Migration, log: &mut Log) -> bool {
+        self.inputs += 1;
         let side = match action {
             Action::Hear(side) => {
                 self.hear(side, log);
                 side
             }
             Action::Receive(side) => {
-                held = self.receive(side, log);
+                self.receive(side, log);
                 side
             }
             Action::Acknowledge(side) => {
@@ -219,19 +235,23 @@ impl World {
                 self.disconnected(side, model, log);
                 side
             }
+            Action::Attend(side) => {
+                self.attend(side, model);
+                side
+            }
             Action::Deadline(side) => {
                 self.deadline(side, model.bug);
                 side
             }
             Action::Abort(side) => {
-                self.faulted |= !self.is_never_asked(side);
+                self.faults += u8::from(!self.is_never_asked(side));
                 if !self.abort(side) {
                     return false;
                 }
                 side
             }
         };
-        self.drain(side, model, &held, log);
+        self.drain(side, model, log);
         true
     }
 
@@ -264,14 +284,19 @@ impl World {
         }
     }
 
-    fn receive(&mut self, side: Side, log: &mut Log) -> Vec<u8> {
+    fn receive(&mut self, side: Side, log: &mut Log) {
         let (buffer, bytes, landings) = self.link.deliver(side);
         self.land(&landings);
         let kind = Message::parse(&bytes).expect("checked when it was sent").kind();
         log.say(|| format!("  {side} receives {}", kind.name()));
         self.channel.received(side, kind);
         self.tell(side, Input::Completion(Completion::Received { buffer, bytes: &bytes }));
-        bytes
+        let holds = |destination: &Destination| {
+            destination.held_stream().is_some_and(|held| held.buffer == buffer)
+        };
+        if side == Side::Destination && self.destination.as_ref().is_some_and(holds) {
+            self.destination_owner.held = bytes;
+        }
     }
 
     fn land(&mut self, landings: &[Landing]) {
@@ -299,7 +324,7 @@ impl World {
         let memory = self.memory.of_mut(side);
         memory.chores.remove(&chore);
         if !success {
-            self.faulted = true;
+            self.faults += 1;
             if matches!(chore, Chore::Deregister { .. }) {
                 *self.failed_deregistrations.of_mut(side) += 1;
             }
@@ -328,7 +353,8 @@ impl World {
     }
 
     fn break_connection(&mut self, side: Side, notice: Notice) {
-        self.faulted |= !self.peer_is_ending(side) || self.link.end(side).front_has_arrived();
+        let caused = self.peer_is_ending(side) && !self.link.end(side).front_has_arrived();
+        self.faults += u8::from(!caused);
         self.link.shut(side, QueuePair::Broken);
         let end = self.link.end_mut(side);
         let established = end.established;
@@ -373,10 +399,11 @@ impl World {
             unreachable!("an action only then");
         };
         // What the peer has taken was acknowledged; only a break loses that.
-        while !model.faults.cut && self.link.end(side).front_has_arrived() {
+        let lossy = self.may_break(model.faults);
+        while !lossy && self.link.end(side).front_has_arrived() {
             self.acknowledge(side);
         }
-        self.faulted |= !broken && self.link.end(side).front_has_arrived();
+        self.faults += u8::from(self.link.end(side).front_has_arrived());
         if !broken {
             self.link.shut(side, QueuePair::Disconnecting { broken });
         }
@@ -400,7 +427,7 @@ impl World {
 
     fn deadline(&mut self, side: Side, bug: Option<Bug>) {
         if self.wait(side) != Some(TimeoutReason::Farewell) {
-            self.faulted = true;
+            self.faults += 1;
         }
         if self.is_for_transport_to_close(side) {
             *self.transport_late.of_mut(side) = true;

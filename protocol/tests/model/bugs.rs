@@ -5,11 +5,14 @@
 
 use rdma_migration_protocol::address::{HostAddress, Rkey};
 use rdma_migration_protocol::connection::GuestOwner;
-use rdma_migration_protocol::transport::{Operation, ReceiveBuffer, WriteRam};
+use rdma_migration_protocol::transport::{
+    Completion, FailedOperation, Input, Operation, TransportError, WriteRam,
+};
 use rdma_migration_protocol::wire::{Entries, Message, RegisterResult};
 use rdma_migration_transport_sim::Side;
 
-use crate::guest::CELL_BYTES;
+use crate::guest::{CELL_BYTES, Cells};
+use crate::link::Arrival;
 use crate::memory::Memory;
 use crate::world::World;
 
@@ -40,8 +43,14 @@ pub(crate) enum Bug {
     DeadlineForEver,
     /// A write is acknowledged and did not happen.
     WriteLost,
+    /// A scan is reported as failed, with no cause.
+    ScanNotDone,
     /// The destination answers with a key of zero.
     ZeroKey,
+    /// The source orders each deregistration twice.
+    ReleasedTwice,
+    /// The destination panics when it places its RAM blocks.
+    Panic,
 }
 
 impl Bug {
@@ -89,10 +98,23 @@ impl Bug {
                 world.lose_write(&write);
             }
             (Self::ZeroKey, Operation::Send { .. }, Ok(Message::RegisterResult { .. })) => {
-                let result = RegisterResult { rkey: Rkey::new(0), host_address: HostAddress::new(0) };
+                let result =
+                    RegisterResult { rkey: Rkey::new(0), host_address: HostAddress::new(0) };
                 let results = Entries::new(core::slice::from_ref(&result));
                 let zero = encode(&Message::RegisterResult { repeat: 1, results });
                 world.issue(side, operation, &zero);
+            }
+            (Self::ScanNotDone, Operation::ScanRam { block, offset, .. }, _) => {
+                let (operation, error) =
+                    (FailedOperation::ScanRam { block, offset }, TransportError::DeviceFatal);
+                world.tell(side, Input::Completion(Completion::Failed { operation, error }));
+            }
+            (Self::ReleasedTwice, Operation::DeregisterMemory { .. }, _) if !destination => {
+                world.issue(side, operation, message);
+                world.issue(side, operation, message);
+            }
+            (Self::Panic, Operation::Send { .. }, Ok(Message::RamBlocksResult(_))) => {
+                panic!("a seeded panic");
             }
             _ => world.issue(side, operation, message),
         }
@@ -114,12 +136,10 @@ impl World {
     /// The source takes a READY for received that nobody has sent.
     fn pretend_ready(&mut self) {
         let Some(buffer) = self.link.end(Side::Source).receives.front().copied() else { return };
-        let _: ReceiveBuffer = buffer;
         let bytes = ready();
         self.link.end_mut(Side::Source).receives.pop_front();
-        let completion =
-            rdma_migration_protocol::transport::Completion::Received { buffer, bytes: &bytes };
-        self.tell(Side::Source, rdma_migration_protocol::transport::Input::Completion(completion));
+        let completion = Completion::Received { buffer, bytes: &bytes };
+        self.tell(Side::Source, Input::Completion(completion));
     }
 
     /// The deregistration that was just begun will be reported, and the region stays.
@@ -133,10 +153,10 @@ impl World {
 
     /// The write that was just posted leaves the destination's RAM as it was.
     fn lose_write(&mut self, write: &WriteRam) {
-        let cells = crate::guest::Cells::of(write.block, write.offset, write.length);
+        let cells = Cells::of(write.block, write.offset, write.length);
         let before = cells.slice(&self.memory.destination.ram).to_vec();
         if let Some(inbound) = self.link.end_mut(Side::Destination).inbound.back_mut()
-            && let crate::link::Arrival::Write(landing) = &mut inbound.what
+            && let Arrival::Write(landing) = &mut inbound.what
         {
             landing.versions = before;
         }

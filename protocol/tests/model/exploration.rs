@@ -1,22 +1,27 @@
 //! The model as the checker sees it, and what comes of an exploration.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdma_migration_transport_sim::Side;
-use stateright::{Checker, HasDiscoveries, Model, Path, Property};
+use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::actions::Action;
 use crate::bugs::Bug;
+use crate::dialogue::{Log, dialogue};
 use crate::faults::Faults;
 use crate::guest::Guest;
-use crate::properties::properties;
-use crate::world::{Log, World};
+use crate::properties::{PROPERTIES, Property};
+use crate::rules::{Rule, Violation};
+use crate::world::World;
 
 /// The migration of one guest under some faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Migration {
     pub(crate) guest: Guest,
     pub(crate) faults: Faults,
+    /// Owners attend to what they are told at any later time.
+    pub(crate) late_owners: bool,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -27,7 +32,7 @@ impl Model for Migration {
     fn init_states(&self) -> Vec<World> {
         let mut world = World::new(&self.guest);
         for side in Side::BOTH {
-            world.drain(side, self, &[], &mut Log::default());
+            world.drain(side, self, &mut Log::default());
         }
         vec![world]
     }
@@ -38,80 +43,62 @@ impl Model for Migration {
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
-        world.happen(action, self, &mut Log::default()).then_some(world)
+        let mut happen = || world.happen(action, self, &mut Log::default());
+        match catch_unwind(AssertUnwindSafe(&mut happen)) {
+            Ok(changed) => changed.then_some(world),
+            Err(_) => {
+                let panicked = Violation { rule: Rule::NoPanic, how: "a machine panicked" };
+                Some(World { violation: Some(panicked), ..last.clone() })
+            }
+        }
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        properties()
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        let all = PROPERTIES.into_iter();
+        all.map(|(_, name, holds)| stateright::Property::always(name, holds)).collect()
     }
 }
 
 /// What was explored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Explored {
+    /// States, each counted once.
     pub(crate) states: usize,
-    pub(crate) depth: usize,
+    /// Inputs of the machines in the longest run.
+    pub(crate) longest_run: usize,
 }
 
 impl Migration {
-    pub(crate) fn new(guest: Guest, faults: Faults) -> Self {
-        Self { guest, faults, bug: None }
+    pub(crate) const fn new(guest: Guest, faults: Faults) -> Self {
+        Self { guest, faults, late_owners: false, bug: None }
     }
 
-    pub(crate) fn with_bug(self, bug: Bug) -> Self {
-        Self { bug: Some(bug), ..self }
+    /// What bounds the exploration.
+    pub(crate) fn bounds(&self) -> String {
+        let owners = if self.late_owners { ", late owners" } else { "" };
+        format!("{}; {}{owners}", self.guest.name, self.faults)
     }
 
     /// Visits every state that can be reached. An error is a dialogue that breaks a property.
-    pub(crate) fn explore(self, threads: usize) -> Result<Explored, Counterexample> {
-        let name = self.guest.name;
+    pub(crate) fn explore(self, threads: usize) -> Result<Explored, String> {
         let checker = self.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
         let checker = checker.spawn_bfs().join();
-        match checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_actions().len()) {
-            Some((property, path)) => {
-                Err(Counterexample { property, text: dialogue(checker.model(), name, property, path) })
-            }
-            None => {
-                assert!(checker.is_done());
-                Ok(Explored { states: checker.unique_state_count(), depth: checker.max_depth() })
-            }
+        let discoveries = checker.discoveries().into_iter();
+        match discoveries.min_by_key(|(_, path)| path.clone().into_actions().len()) {
+            Some((property, path)) => Err(dialogue(checker.model(), property, path)),
+            None => Ok(Explored {
+                states: checker.unique_state_count(),
+                // The depth counts states.
+                longest_run: checker.max_depth() - 1,
+            }),
         }
     }
-}
 
-/// A run that breaks a property.
-#[derive(Debug)]
-pub(crate) struct Counterexample {
-    pub(crate) property: &'static str,
-    pub(crate) text: String,
-}
-
-/// Tells what each side did, step by step.
-fn dialogue(
-    model: &Migration,
-    name: &str,
-    property: &str,
-    path: Path<World, Action>,
-) -> String {
-    let mut text = format!("{name}: broken: {property}\n");
-    let mut last = None;
-    for (world, action) in path.into_vec() {
-        let Some(action) = action else {
-            last = Some(world);
-            break;
-        };
-        let mut log = Log { lines: Some(Vec::new()) };
-        world.clone().happen(action, model, &mut log);
-        for line in log.lines.unwrap_or_default() {
-            let _infallible = writeln!(text, "{line}");
-        }
+    /// Looks for a run that breaks one property, whatever else it breaks.
+    pub(crate) fn find(self, property: Property) -> Option<String> {
+        let wanted = HasDiscoveries::AnyOf(BTreeSet::from([property.name()]));
+        let checker = self.checker().finish_when(wanted).spawn_bfs().join();
+        let path = checker.discovery(property.name())?;
+        Some(dialogue(checker.model(), property.name(), path))
     }
-    if let Some(world) = last {
-        let _infallible = writeln!(
-            text,
-            "at the end: {:?}\nsource {:?}\ndestination {:?}",
-            world.violation, world.ends.source, world.ends.destination,
-        );
-    }
-    text
 }

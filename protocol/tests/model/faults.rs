@@ -1,8 +1,12 @@
 //! What may go wrong: the bounds of an exploration besides the guest.
 
-/// The faults that may happen, each at any point and, if nothing else is said, any number of times.
+use std::fmt;
+
+/// The faults that may happen, each at any point.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
+    /// How many may happen in one run.
+    pub(crate) max: u8,
     /// The link breaks: both sides come to see it, in their own time and way.
     pub(crate) cut: bool,
     /// The owner of either side aborts.
@@ -30,6 +34,7 @@ pub(crate) enum Deadline {
 impl Faults {
     /// None at all.
     pub(crate) const NONE: Self = Self {
+        max: 0,
         cut: false,
         abort: false,
         deadline: Deadline::Farewell,
@@ -39,10 +44,25 @@ impl Faults {
 
     /// Everything, in any combination.
     pub(crate) const ALL: Self = Self {
+        max: u8::MAX,
         cut: true,
         abort: true,
         deadline: Deadline::Open,
         memory: true,
         deregistrations: 1,
     };
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.max {
+            u8::MAX => formatter.write_str("any number of faults")?,
+            1 => formatter.write_str("up to 1 fault")?,
+            max => write!(formatter, "up to {max} faults")?,
+        }
+        match self.deadline {
+            Deadline::Farewell | Deadline::Open => Ok(()),
+            Deadline::All => formatter.write_str(", transports that fail to close among them"),
+        }
+    }
 }

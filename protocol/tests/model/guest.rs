@@ -33,7 +33,7 @@ impl Cells {
     }
 
     pub(crate) fn block(self) -> BlockIndex {
-        BlockIndex::new(u32::try_from(self.block).unwrap())
+        block_index(self.block)
     }
 
     pub(crate) fn offset(self) -> BlockOffset {
@@ -103,10 +103,10 @@ impl Guest {
         let unregister = Work::Unregister { block: 0, chunk: 0 };
         Self {
             name: "unregistering: 1 chunk, unregistered twice, 2 rounds",
-            rounds: vec![vec![write(0, 0, 1), unregister, write(0, 1, 1)], vec![
-                unregister,
-                write(0, 0, 2),
-            ]],
+            rounds: vec![
+                vec![write(0, 0, 1), unregister, write(0, 1, 1)],
+                vec![unregister, write(0, 0, 2)],
+            ],
             ..Self::least()
         }
     }
@@ -117,7 +117,10 @@ impl Guest {
             name: "pin-all: 2 blocks of 1 and 2 chunks, 2 rounds",
             offer: PinAllOffer::Required,
             ram: vec![vec![1], vec![1, 1, 1]],
-            rounds: vec![vec![write(0, 0, 1), write(1, 0, 3)], vec![write(1, 0, 1), write(1, 2, 1)]],
+            rounds: vec![
+                vec![write(0, 0, 1), write(1, 0, 3)],
+                vec![write(1, 0, 1), write(1, 2, 1)],
+            ],
             ..Self::least()
         }
     }
@@ -157,6 +160,10 @@ impl Guest {
     pub(crate) fn stream(&self) -> Vec<u8> {
         (0..=self.rounds.len()).map(stream_byte).collect()
     }
+}
+
+pub(crate) fn block_index(block: usize) -> BlockIndex {
+    BlockIndex::new(u32::try_from(block).unwrap())
 }
 
 /// What the stream says in front of a round; after the last round, its end.

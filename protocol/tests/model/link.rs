@@ -131,9 +131,8 @@ impl End {
 
     /// Whether a message has arrived for certain and was not reported yet.
     pub(crate) fn holds_message(&self) -> bool {
-        let held = |inbound: &Inbound| {
-            inbound.acknowledged && matches!(inbound.what, Arrival::Message(_))
-        };
+        let held =
+            |inbound: &Inbound| inbound.acknowledged && matches!(inbound.what, Arrival::Message(_));
         self.inbound.iter().any(held)
     }
 
@@ -146,7 +145,9 @@ impl End {
     /// Takes the writes that have landed for certain, up to the next message.
     fn land_certain(&mut self) -> Vec<Landing> {
         let mut landings = Vec::new();
-        while let Some(Inbound { what: Arrival::Write(_), acknowledged: true }) = self.inbound.front() {
+        while let Some(Inbound { what: Arrival::Write(_), acknowledged: true }) =
+            self.inbound.front()
+        {
             landings.extend(self.inbound.pop_front().and_then(landing));
         }
         landings

@@ -1,16 +1,17 @@
 //! What the model's transport does with the operations of a machine, and the rules that it watches.
 
-use rdma_migration_protocol::transport::{Access, Operation, WriteRam};
+use rdma_migration_protocol::transport::{Access, Operation, RegionId, WriteRam};
 use rdma_migration_protocol::wire::{Kind, Message};
 use rdma_migration_transport_sim::Side;
 
 use crate::bugs::Bug;
+use crate::dialogue::{Log, order};
 use crate::guest::Cells;
 use crate::link::{Arrival, Landing, News, QueuePair, RequestKind};
 use crate::memory::{Chore, Region};
 use crate::owners::host_address;
 use crate::rules::{Rule, Violation};
-use crate::world::{LastSend, Log, World};
+use crate::world::{LastSend, World};
 
 impl World {
     /// Carries out an operation, or does to it what a seeded bug does.
@@ -22,7 +23,7 @@ impl World {
         bug: Option<Bug>,
         log: &mut Log,
     ) {
-        log.say(|| format!("  {side}: {}", describe(&operation, message)));
+        log.say(|| format!("  {side}: {}", order(&operation, message)));
         match bug {
             Some(bug) => bug.carry_out(self, side, operation, message),
             None => self.issue(side, operation, message),
@@ -131,9 +132,12 @@ impl World {
     }
 
     /// From the order to deregister on, nobody may use a region.
-    fn take_back(&mut self, side: Side, region: rdma_migration_protocol::transport::RegionId) {
+    fn take_back(&mut self, side: Side, region: RegionId) {
         let end = self.link.end(side);
-        let into_it = |arrival: &Arrival| matches!(arrival, Arrival::Write(landing) if landing.region == Some(region));
+        let into_it = |arrival: &Arrival| match arrival {
+            Arrival::Write(landing) => landing.region == Some(region),
+            Arrival::Message(_) => false,
+        };
         let written = end.queue_pair.works() && end.inbound.iter().any(|i| into_it(&i.what));
         self.require(!written, Rule::Keys, "a key was taken back under a write in flight");
         match self.memory.of_mut(side).regions.get_mut(&region) {
@@ -153,22 +157,4 @@ fn inside(write: &WriteRam, region: &Region) -> bool {
         && address == base + write.offset.get()
         && (start..=end).contains(&address)
         && address + write.length <= end
-}
-
-fn describe(operation: &Operation, message: &[u8]) -> String {
-    match operation {
-        Operation::Send { .. } => match Message::parse(message) {
-            Ok(message) => format!("sends {}", message.kind().name()),
-            Err(malformed) => format!("sends what cannot be read: {malformed}"),
-        },
-        Operation::WriteRam(write) => format!(
-            "writes block {} at {}, {} bytes, with rkey {}, {}",
-            write.block,
-            write.offset,
-            write.length,
-            write.rkey,
-            if write.signaled { "signaled" } else { "unsignaled" },
-        ),
-        operation => format!("orders {operation:?}"),
-    }
 }

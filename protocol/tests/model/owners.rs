@@ -1,16 +1,18 @@
 //! The owners of the guest on both sides: hypervisors as simple as they can be.
 //!
-//! They react at once to what their machines tell them. A machine that is closing takes no calls;
-//! why it closes comes as an event.
+//! A prompt owner reacts at once to what its machine tells it; a late one at any later time, so that
+//! RAM blocks are placed, stream bytes taken and rounds begun while other things happen. A machine
+//! that is closing takes no calls; why it closes comes as an event.
+
+use std::collections::VecDeque;
 
 use rdma_migration_protocol::address::{HostAddress, RamAddress};
 use rdma_migration_protocol::connection::Closed;
 use rdma_migration_protocol::destination::{Destination, DestinationEvent, PlacedBlock};
 use rdma_migration_protocol::error::Misuse;
 use rdma_migration_protocol::source::{Source, SourceEvent};
-use rdma_migration_protocol::transport::Machine;
 
-use crate::guest::{Guest, Ram, Work, stream_byte};
+use crate::guest::{Guest, Ram, Work, block_index, stream_byte};
 
 /// Where the destination has the first byte of a block.
 pub(crate) const fn host_address(block: u32) -> HostAddress {
@@ -24,18 +26,17 @@ pub(crate) struct SourceOwner {
     round: usize,
     /// The last bytes of the stream were given: the guest has stopped here.
     pub(crate) finishing: bool,
+    /// What it was told and has not attended to.
+    pub(crate) events: VecDeque<SourceEvent>,
     pub(crate) closed: Option<Closed>,
 }
 
 impl SourceOwner {
-    /// Takes all events of the machine, and does what follows from them.
-    pub(crate) fn attend(&mut self, source: &mut Source, guest: &Guest, ram: &mut Ram) -> bool {
-        let mut attended = false;
-        while let Some(event) = source.poll_event() {
-            attended = true;
+    /// Does what follows from everything that it was told.
+    pub(crate) fn attend(&mut self, source: &mut Source, guest: &Guest, ram: &mut Ram) {
+        while let Some(event) = self.events.pop_front() {
             let _closing = self.take(event, source, guest, ram);
         }
-        attended
     }
 
     fn take(
@@ -80,10 +81,7 @@ impl SourceOwner {
                     source.write_ram(cells.block(), cells.offset(), cells.bytes())?;
                 }
                 Work::Unregister { block, chunk } => {
-                    let block = rdma_migration_protocol::address::BlockIndex::new(
-                        u32::try_from(block).unwrap(),
-                    );
-                    source.unregister(block, chunk)?;
+                    source.unregister(block_index(block), chunk)?;
                 }
             }
         }
@@ -109,24 +107,19 @@ pub(crate) struct DestinationOwner {
     pub(crate) stream: Vec<u8>,
     /// It was told that the guest may run here.
     pub(crate) released: bool,
+    /// What it was told and has not attended to.
+    pub(crate) events: VecDeque<DestinationEvent>,
+    /// The message whose stream bytes the machine holds.
+    pub(crate) held: Vec<u8>,
     pub(crate) closed: Option<Closed>,
 }
 
 impl DestinationOwner {
-    /// Takes all events of the machine, and does what follows from them. `read` gives the held bytes
-    /// of a receive buffer.
-    pub(crate) fn attend(
-        &mut self,
-        destination: &mut Destination,
-        guest: &Guest,
-        held: &[u8],
-    ) -> bool {
-        let mut attended = false;
-        while let Some(event) = destination.poll_event() {
-            attended = true;
-            let _closing = self.take(event, destination, guest, held);
+    /// Does what follows from everything that it was told.
+    pub(crate) fn attend(&mut self, destination: &mut Destination, guest: &Guest) {
+        while let Some(event) = self.events.pop_front() {
+            let _closing = self.take(event, destination, guest);
         }
-        attended
     }
 
     fn take(
@@ -134,10 +127,9 @@ impl DestinationOwner {
         event: DestinationEvent,
         destination: &mut Destination,
         guest: &Guest,
-        held: &[u8],
     ) -> Result<(), Misuse> {
         match event {
-            DestinationEvent::StreamReadable => self.read(destination, guest, held),
+            DestinationEvent::StreamReadable => self.read(destination, guest),
             DestinationEvent::BlocksRequested => destination.place_blocks(&place(guest)),
             DestinationEvent::StreamEnded if self.is_complete(guest) => destination.finish(),
             DestinationEvent::StreamEnded => destination.abort(),
@@ -153,12 +145,8 @@ impl DestinationOwner {
         }
     }
 
-    fn read(
-        &mut self,
-        destination: &mut Destination,
-        guest: &Guest,
-        held: &[u8],
-    ) -> Result<(), Misuse> {
+    fn read(&mut self, destination: &mut Destination, guest: &Guest) -> Result<(), Misuse> {
+        let held = std::mem::take(&mut self.held);
         let Some(range) = destination.held_stream().map(|held| held.range.clone()) else {
             return Ok(());
         };

@@ -1,59 +1,103 @@
 //! What holds in every state, one function a property.
 
+use std::fmt;
+
 use rdma_migration_protocol::connection::GuestOwner;
 use rdma_migration_transport_sim::Side;
-use stateright::Property;
 
-use crate::actions::{Action, has_arrived};
+use crate::actions::has_arrived;
 use crate::exploration::Migration;
 use crate::rules::Rule;
 use crate::world::{Ended, LastSend, Outcome, World};
 
-/// A property and the name under which it is reported.
-type Named = (&'static str, fn(&Migration, &World) -> bool);
+/// A property.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Property {
+    ReadyFollowsReply,
+    Credit,
+    Keys,
+    NothingRegistered,
+    OneOwner,
+    Undecided,
+    RunsEnd,
+    BothClose,
+    Whole,
+    Success,
+    NoBlame,
+    Contract,
+    NoPanic,
+}
 
-/// All of them.
-pub(crate) const PROPERTIES: [Named; 12] = [
-    ("no READY before the reply that it follows, never two", |_, world| {
-        keeps(world, Rule::ReadyFollowsReply)
-    }),
-    ("never more SENDs than posted receives, no command without READY", |_, world| {
-        keeps(world, Rule::Credit)
-    }),
-    ("every write by a key that is granted, inside its window", |_, world| {
-        keeps(world, Rule::Keys)
-    }),
-    ("nothing registered at the end", |_, world| {
+/// All of them, under the names by which they are reported.
+pub(crate) const PROPERTIES: [(Property, &str, Holds); 13] = [
+    (
+        Property::ReadyFollowsReply,
+        "no READY before the reply that it follows, and never two",
+        |_, world| keeps(world, Rule::ReadyFollowsReply),
+    ),
+    (
+        Property::Credit,
+        "never more SENDs than posted receives, no command without READY",
+        |_, world| keeps(world, Rule::Credit),
+    ),
+    (
+        Property::Keys,
+        "no write with a key that is not granted or was taken back, or outside its window",
+        |_, world| keeps(world, Rule::Keys),
+    ),
+    (Property::NothingRegistered, "nothing is registered at the end", |_, world| {
         Side::BOTH.into_iter().all(|side| everything_is_released(world, side))
     }),
-    ("never two running owners", |model, world| {
+    (Property::OneOwner, "never two running owners of the guest", |model, world| {
         !(source_claim(model, world) == GuestOwner::Source && runs_at_destination(world))
     }),
-    ("undecided from posting the last SEND of the stream to its completion, only", |model, world| {
-        source_claim(model, world) == expected_claim(world)
+    (
+        Property::Undecided,
+        "undecided from posting the last SEND of the stream to its completion, and only then",
+        |model, world| source_claim(model, world) == expected_claim(world),
+    ),
+    (Property::RunsEnd, "no run is endless: its inputs are counted and bounded", |_, world| {
+        world.inputs <= INPUTS_MAX
     }),
-    ("every run ends: a measure grows along every edge up to a bound", |_, world| {
-        world.steps <= STEPS_MAX
+    (Property::BothClose, "in every terminal state both sides are closed", |model, world| {
+        !is_stuck(model, world)
     }),
-    ("every terminal state has both sides closed", |model, world| !is_stuck(model, world)),
-    ("the guest is released only whole: RAM and stream", |model, world| {
+    (Property::Whole, "the guest is released only with all its RAM and stream", |model, world| {
         !runs_at_destination(world) || has_arrived(world, &model.guest)
     }),
-    ("success on both sides where nothing failed", |model, world| {
+    (Property::Success, "both sides succeed where nothing failed", |model, world| {
         let failed = |side| outcome(world, side).is_some_and(|it| it != Outcome::Success);
-        world.faulted || model.guest.is_refused() || !Side::BOTH.into_iter().any(failed)
+        world.faults > 0 || model.guest.is_refused() || !Side::BOTH.into_iter().any(failed)
     }),
-    ("no honest peer is blamed", |_, world| {
+    (Property::NoBlame, "no honest peer is blamed", |_, world| {
         !Side::BOTH.into_iter().any(|side| outcome(world, side) == Some(Outcome::Blame))
     }),
-    ("the contract of the transport is kept", |_, world| keeps(world, Rule::Contract)),
+    (Property::Contract, "no order breaks the contract of the transport", |_, world| {
+        keeps(world, Rule::Contract)
+    }),
+    (Property::NoPanic, "no machine panics", |_, world| keeps(world, Rule::NoPanic)),
 ];
 
-/// More inputs than any run takes. The longest one is printed.
-pub(crate) const STEPS_MAX: u16 = 400;
+/// Whether a property holds in a state.
+pub(crate) type Holds = fn(&Migration, &World) -> bool;
 
-pub(crate) fn properties() -> Vec<Property<Migration>> {
-    PROPERTIES.iter().map(|(name, holds)| Property::always(name, *holds)).collect()
+/// More inputs than any run takes. The count of inputs is a part of the state and grows along every
+/// edge of the graph, so the graph has no cycle; that an exploration ends without passing this bound
+/// shows that it has no endless path either. (A checker that looks for states from which an end
+/// cannot be reached would not see a run that could end and never does.)
+pub(crate) const INPUTS_MAX: u16 = 200;
+
+impl Property {
+    pub(crate) fn name(self) -> &'static str {
+        let mut all = PROPERTIES.into_iter();
+        all.find(|(property, ..)| *property == self).map_or("", |(_, name, _)| name)
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 fn keeps(world: &World, rule: Rule) -> bool {
@@ -88,7 +132,7 @@ fn everything_is_released(world: &World, side: Side) -> bool {
     })
 }
 
-/// Whether nothing is certain to happen any more, and a side is still open or does not know how it
+/// Whether nothing is certain to happen any more, and a side is still open or was not told how it
 /// ended.
 fn is_stuck(model: &Migration, world: &World) -> bool {
     let told = |side| outcome(world, side).is_some_and(|it| it != Outcome::Unknown);
@@ -97,7 +141,7 @@ fn is_stuck(model: &Migration, world: &World) -> bool {
     }
     let mut actions = Vec::new();
     world.actions(model.faults, &mut actions);
-    !actions.into_iter().any(|action: Action| action.is_certain(world))
+    !actions.into_iter().any(|action| action.is_certain(world))
 }
 
 fn outcome(world: &World, side: Side) -> Option<Outcome> {

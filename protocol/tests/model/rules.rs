@@ -21,6 +21,8 @@ pub(crate) enum Rule {
     Keys,
     /// The machines keep the contract of the transport.
     Contract,
+    /// No machine panics.
+    NoPanic,
 }
 
 /// The one READY that there is.

@@ -16,6 +16,7 @@ use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{Input, Machine, Operation};
 use rdma_migration_transport_sim::{Side, Sides};
 
+use crate::dialogue::Log;
 use crate::exploration::Migration;
 use crate::guest::Guest;
 use crate::link::Link;
@@ -72,30 +73,15 @@ pub(crate) struct World {
     pub(crate) memory: Sides<Memory>,
     pub(crate) channel: ControlChannel,
     pub(crate) last_send: LastSend,
-    /// Something went wrong that no machine is to blame for.
-    pub(crate) faulted: bool,
+    /// What went wrong so far that no machine is to blame for.
+    pub(crate) faults: u8,
     /// The side's transport did not close in time, so that it may leave regions behind.
     pub(crate) transport_late: Sides<bool>,
     /// Deregistrations that failed.
     pub(crate) failed_deregistrations: Sides<u8>,
     pub(crate) violation: Option<Violation>,
-    /// Inputs that the machines have taken. It makes the graph of states acyclic: every run ends if
-    /// this has a largest value.
-    pub(crate) steps: u16,
-}
-
-/// Lines of a dialogue, where somebody wants to read them.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) lines: Option<Vec<String>>,
-}
-
-impl Log {
-    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
-        if let Some(lines) = &mut self.lines {
-            lines.push(line());
-        }
-    }
+    /// What has happened so far. It grows along every edge of the graph of states.
+    pub(crate) inputs: u16,
 }
 
 impl World {
@@ -120,8 +106,11 @@ impl World {
         .expect("the configuration is valid");
         source.connect().expect("the first call");
         let pin_all = guest.policy;
-        let destination =
-            Destination::new(DestinationConfig { pin_all, timeouts, ..DestinationConfig::default() });
+        let destination = Destination::new(DestinationConfig {
+            pin_all,
+            timeouts,
+            ..DestinationConfig::default()
+        });
         let memory = Sides::from_fn(|side| {
             Memory::new(match side {
                 Side::Source => guest.ram.clone(),
@@ -139,11 +128,11 @@ impl World {
             memory,
             channel: ControlChannel::default(),
             last_send: LastSend::default(),
-            faulted: false,
+            faults: 0,
             transport_late: Sides::default(),
             failed_deregistrations: Sides::default(),
             violation: None,
-            steps: 0,
+            inputs: 0,
         }
     }
 
@@ -205,15 +194,9 @@ impl World {
         }
     }
 
-    /// Carries out everything that a machine orders and lets its owner attend to everything that it
-    /// tells, until there is no more. `held` is the message that may have just arrived.
-    pub(crate) fn drain(
-        &mut self,
-        side: Side,
-        model: &Migration,
-        held: &[u8],
-        log: &mut Log,
-    ) {
+    /// Carries out everything that a machine orders and tells its owner everything that it has to
+    /// tell, until there is no more.
+    pub(crate) fn drain(&mut self, side: Side, model: &Migration, log: &mut Log) {
         let mut buffer = [0; SEND_BUFFER_BYTES];
         loop {
             while let Some(operation) = self.poll_operation(side, &mut buffer) {
@@ -223,23 +206,47 @@ impl World {
                 };
                 self.carry_out(side, operation, message, model.bug, log);
             }
-            if !self.attend(side, model, held) {
+            self.poll_events(side);
+            if model.late_owners || !self.has_events(side) {
                 break;
             }
+            self.attend(side, model);
         }
-        self.put_away(side);
+        self.put_away(side, model);
     }
 
-    fn attend(&mut self, side: Side, model: &Migration, held: &[u8]) -> bool {
+    fn poll_events(&mut self, side: Side) {
+        match (side, &mut self.source, &mut self.destination) {
+            (Side::Source, Some(source), _) => {
+                self.source_owner.events.extend(std::iter::from_fn(|| source.poll_event()));
+            }
+            (Side::Destination, _, Some(destination)) => {
+                let events = &mut self.destination_owner.events;
+                events.extend(std::iter::from_fn(|| destination.poll_event()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether an owner was told something that it has not attended to.
+    pub(crate) fn has_events(&self, side: Side) -> bool {
+        match side {
+            Side::Source => !self.source_owner.events.is_empty(),
+            Side::Destination => !self.destination_owner.events.is_empty(),
+        }
+    }
+
+    /// The owner of a side does what follows from what it was told.
+    pub(crate) fn attend(&mut self, side: Side, model: &Migration) {
         let guest = &model.guest;
         match (side, &mut self.source, &mut self.destination) {
             (Side::Source, Some(source), _) => {
-                self.source_owner.attend(source, guest, &mut self.memory.source.ram)
+                self.source_owner.attend(source, guest, &mut self.memory.source.ram);
             }
             (Side::Destination, _, Some(destination)) => {
-                self.destination_owner.attend(destination, guest, held)
+                self.destination_owner.attend(destination, guest);
             }
-            _ => false,
+            _ => {}
         }
     }
 
@@ -254,7 +261,7 @@ impl World {
     /// A machine that has reached its end orders and awaits nothing any more. Nobody drives it from
     /// then on, so it leaves the state, and only what the properties speak of is kept: the states of
     /// its peer need not be told apart by how it came there.
-    fn put_away(&mut self, side: Side) {
+    fn put_away(&mut self, side: Side, model: &Migration) {
         let ended = match side {
             Side::Source => self.source.as_ref().is_some_and(Source::is_closed),
             Side::Destination => self.destination.as_ref().is_some_and(Destination::is_closed),
@@ -262,6 +269,7 @@ impl World {
         if !ended {
             return;
         }
+        self.attend(side, model);
         let guest = self.guest_owner(side);
         let closed = match side {
             Side::Source => {
@@ -270,6 +278,7 @@ impl World {
             }
             Side::Destination => {
                 self.destination = None;
+                self.destination_owner.held.clear();
                 self.destination_owner.closed.take()
             }
         };
