@@ -12,7 +12,6 @@ use crate::bugs::Bug;
 use crate::dialogue::Log;
 use crate::exploration::Migration;
 use crate::faults::{Deadline, Faults};
-use crate::guest::Guest;
 use crate::link::{Landing, News, QueuePair, RequestKind};
 use crate::memory::Chore;
 use crate::world::{LastSend, World};
@@ -440,10 +439,4 @@ impl World {
 
 fn is_zero(versions: &[u8]) -> bool {
     versions.iter().all(|version| *version == 0)
-}
-
-/// Whether the guest has arrived whole: its RAM and its stream.
-pub(crate) fn has_arrived(world: &World, guest: &Guest) -> bool {
-    world.memory.source.ram == world.memory.destination.ram
-        && world.destination_owner.stream == guest.stream()
 }

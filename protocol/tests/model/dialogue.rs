@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdma_migration_protocol::transport::Operation;
 use rdma_migration_protocol::wire::Message;
+use rdma_migration_transport_sim::Side;
 use stateright::Path;
 
 use crate::actions::{Action, Notice};
@@ -74,8 +75,11 @@ fn last_words(world: &World) -> String {
     let violation = world.violation.map_or(String::new(), |violation| {
         format!("rule {:?}: {}\n", violation.rule, violation.how)
     });
-    let ends = &world.ends;
-    format!("{violation}source ended: {:?}\ndestination ended: {:?}", ends.source, ends.destination)
+    let end = |side| match world.ends.of(side) {
+        Some(ended) => format!("{side}: ended: {ended:?}"),
+        None => format!("{side}: says that the guest is: {}", world.guest_owner(side)),
+    };
+    format!("{violation}{}\n{}", end(Side::Source), end(Side::Destination))
 }
 
 /// An order of a machine in words.

@@ -11,7 +11,7 @@ use crate::bugs::Bug;
 use crate::dialogue::{Log, dialogue};
 use crate::faults::Faults;
 use crate::guest::Guest;
-use crate::properties::{PROPERTIES, Property};
+use crate::properties::{PROPERTIES, Property, REACHED};
 use crate::rules::{Rule, Violation};
 use crate::world::World;
 
@@ -54,18 +54,23 @@ impl Model for Migration {
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
-        let all = PROPERTIES.into_iter();
-        all.map(|(_, name, holds)| stateright::Property::always(name, holds)).collect()
+        let always = PROPERTIES.into_iter();
+        let always = always.map(|(_, name, holds)| stateright::Property::always(name, holds));
+        let reached = REACHED.into_iter();
+        let reached = reached.map(|(name, holds)| stateright::Property::sometimes(name, holds));
+        always.chain(reached).collect()
     }
 }
 
 /// What was explored.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Explored {
     /// States, each counted once.
     pub(crate) states: usize,
     /// Inputs of the machines in the longest run.
     pub(crate) longest_run: usize,
+    /// Which of [`REACHED`] were reached.
+    pub(crate) reached: BTreeSet<&'static str>,
 }
 
 impl Migration {
@@ -83,13 +88,15 @@ impl Migration {
     pub(crate) fn explore(self, threads: usize) -> Result<Explored, String> {
         let checker = self.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
         let checker = checker.spawn_bfs().join();
-        let discoveries = checker.discoveries().into_iter();
-        match discoveries.min_by_key(|(_, path)| path.clone().into_actions().len()) {
+        let mut discoveries = checker.discoveries();
+        let broken = PROPERTIES.iter().find_map(|(_, name, _)| discoveries.remove_entry(name));
+        match broken {
             Some((property, path)) => Err(dialogue(checker.model(), property, path)),
             None => Ok(Explored {
                 states: checker.unique_state_count(),
                 // The depth counts states.
                 longest_run: checker.max_depth() - 1,
+                reached: discoveries.into_keys().collect(),
             }),
         }
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use rdma_migration_protocol::connection::GuestOwner;
 use rdma_migration_transport_sim::Side;
 
-use crate::actions::has_arrived;
 use crate::exploration::Migration;
+use crate::guest::Guest;
 use crate::rules::Rule;
 use crate::world::{Ended, LastSend, Outcome, World};
 
@@ -78,6 +78,31 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 13] = [
     (Property::NoPanic, "no machine panics", |_, world| keeps(world, Rule::NoPanic)),
 ];
 
+/// What has to be reached somewhere, so that the properties above do not hold for want of cases.
+pub(crate) const REACHED: [(&str, Holds); 7] = [
+    ("both sides succeed", |_, world| ends(world, Outcome::Success, Outcome::Success)),
+    ("both sides fail", |_, world| ends(world, Outcome::Failure, Outcome::Failure)),
+    ("the source fails after the guest was handed over", |_, world| {
+        let failed = outcome(world, Side::Source) == Some(Outcome::Failure);
+        failed && world.guest_owner(Side::Source) == GuestOwner::Destination
+    }),
+    ("the source ends undecided and the destination has the guest", |_, world| {
+        undecided_at_the_end(world) && runs_at_destination(world)
+    }),
+    ("the source ends undecided and the destination has failed", |_, world| {
+        let failed = outcome(world, Side::Destination) == Some(Outcome::Failure);
+        undecided_at_the_end(world) && failed
+    }),
+    ("a deregistration fails and is done again", |_, world| {
+        let source = world.ends.of(Side::Source);
+        *world.failed_deregistrations.of(Side::Source) > 0
+            && source.is_some_and(|ended| ended.regions_left == 0)
+    }),
+    ("a region is left behind where the transport fails to close", |_, world| {
+        world.ends.of(Side::Destination).is_some_and(|ended| ended.regions_left > 0)
+    }),
+];
+
 /// Whether a property holds in a state.
 pub(crate) type Holds = fn(&Migration, &World) -> bool;
 
@@ -122,6 +147,21 @@ fn expected_claim(world: &World) -> GuestOwner {
 fn runs_at_destination(world: &World) -> bool {
     world.destination_owner.released
         || world.guest_owner(Side::Destination) == GuestOwner::Destination
+}
+
+fn undecided_at_the_end(world: &World) -> bool {
+    world.is_closed(Side::Source) && world.guest_owner(Side::Source) == GuestOwner::Undecided
+}
+
+fn ends(world: &World, source: Outcome, destination: Outcome) -> bool {
+    outcome(world, Side::Source) == Some(source)
+        && outcome(world, Side::Destination) == Some(destination)
+}
+
+/// Whether the guest has arrived whole: its RAM and its stream.
+fn has_arrived(world: &World, guest: &Guest) -> bool {
+    world.memory.source.ram == world.memory.destination.ram
+        && world.destination_owner.stream == guest.stream()
 }
 
 /// A side that has ended has nothing registered, and says so. Where its own transport did not close
