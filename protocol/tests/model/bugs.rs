@@ -14,7 +14,7 @@ use rdma_migration_transport_sim::Side;
 use crate::guest::{CELL_BYTES, Cells};
 use crate::link::Arrival;
 use crate::memory::Memory;
-use crate::world::World;
+use crate::world::{Outcome, World};
 
 /// A bug to be found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,8 @@ pub(crate) enum Bug {
     WriteLost,
     /// A scan is reported as failed, with no cause.
     ScanNotDone,
+    /// The source takes a cut for a failure, whatever had arrived before.
+    FarewellIsFailure,
     /// The destination answers with a key of zero.
     ZeroKey,
     /// The source orders each deregistration twice.
@@ -129,6 +131,12 @@ impl Bug {
             }
             _ => owner,
         }
+    }
+
+    /// What a faulty source says of its end.
+    pub(crate) fn report(self, world: &World, side: Side, outcome: Outcome) -> Outcome {
+        let cut = side == Side::Source && world.faults > 0;
+        if self == Self::FarewellIsFailure && cut { Outcome::Failure } else { outcome }
     }
 }
 

@@ -42,6 +42,9 @@ impl Faults {
         deregistrations: 0,
     };
 
+    /// The link breaks, and nothing else.
+    pub(crate) const CUTS: Self = Self { max: u8::MAX, cut: true, ..Self::NONE };
+
     /// Everything, in any combination.
     pub(crate) const ALL: Self = Self {
         max: u8::MAX,
@@ -53,12 +56,21 @@ impl Faults {
     };
 }
 
+impl Faults {
+    /// Whether nothing happens but that the link breaks.
+    pub(crate) fn are_only_cuts(self) -> bool {
+        let Self { max: _, cut: _, abort, deadline, memory, deregistrations } = self;
+        !abort && deadline == Deadline::Farewell && !memory && deregistrations == 0
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.are_only_cuts() { "cut" } else { "fault" };
         match self.max {
-            u8::MAX => formatter.write_str("any number of faults")?,
-            1 => formatter.write_str("up to 1 fault")?,
-            max => write!(formatter, "up to {max} faults")?,
+            u8::MAX => write!(formatter, "any number of {what}s")?,
+            1 => write!(formatter, "up to 1 {what}")?,
+            max => write!(formatter, "up to {max} {what}s")?,
         }
         match self.deadline {
             Deadline::Farewell | Deadline::Open => Ok(()),

@@ -111,6 +111,7 @@ fn the_least_migration_is_sound_in_every_state_with_two_faults_at_the_most() {
     let all = [
         Migration::new(Guest::least(), up_to_with_late_transports(2)),
         late(Migration::new(Guest::least(), up_to(1))),
+        Migration::new(Guest::least(), Faults::CUTS),
     ];
     let explored = explore_all(all, 1);
     for (name, _) in REACHED {
@@ -129,6 +130,10 @@ fn small_migrations_are_sound_in_every_state() {
             Migration::new(Guest::pinned(), up_to(3)),
             Migration::new(Guest::declined(), up_to(2)),
             Migration::new(Guest::refused(), up_to(u8::MAX)),
+            Migration::new(Guest::dynamic(), Faults::CUTS),
+            Migration::new(Guest::unregistering(), Faults::CUTS),
+            Migration::new(Guest::pinned(), Faults::CUTS),
+            late(Migration::new(Guest::pinned(), Faults::CUTS)),
             late(Migration::new(Guest::least(), up_to(2))),
             late(Migration::new(Guest::dynamic(), up_to(1))),
             late(Migration::new(Guest::unregistering(), up_to(1))),
@@ -216,6 +221,11 @@ fn a_write_that_never_lands_is_found() {
 #[test]
 fn a_failure_without_a_cause_is_found() {
     finds(Bug::ScanNotDone, Guest::least(), Faults::NONE, Property::Success);
+}
+
+#[test]
+fn a_source_that_takes_the_end_of_the_connection_for_a_failure_is_found() {
+    finds(Bug::FarewellIsFailure, Guest::least(), Faults::CUTS, Property::HandedOver);
 }
 
 #[test]

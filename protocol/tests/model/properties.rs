@@ -23,13 +23,14 @@ pub(crate) enum Property {
     BothClose,
     Whole,
     Success,
+    HandedOver,
     NoBlame,
     Contract,
     NoPanic,
 }
 
 /// All of them, under the names by which they are reported.
-pub(crate) const PROPERTIES: [(Property, &str, Holds); 13] = [
+pub(crate) const PROPERTIES: [(Property, &str, Holds); 14] = [
     (
         Property::ReadyFollowsReply,
         "no READY before the reply that it follows, and never two",
@@ -69,6 +70,15 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 13] = [
         let failed = |side| outcome(world, side).is_some_and(|it| it != Outcome::Success);
         world.faults > 0 || model.guest.is_refused() || !Side::BOTH.into_iter().any(failed)
     }),
+    (
+        Property::HandedOver,
+        "a source whose last SEND was acknowledged takes no loss of the connection for a failure",
+        |model, world| {
+            let acknowledged = world.last_send == LastSend::Acknowledged;
+            let failed = outcome(world, Side::Source).is_some_and(|it| it != Outcome::Success);
+            !(model.faults.are_only_cuts() && acknowledged && failed)
+        },
+    ),
     (Property::NoBlame, "no honest peer is blamed", |_, world| {
         !Side::BOTH.into_iter().any(|side| outcome(world, side) == Some(Outcome::Blame))
     }),

@@ -290,6 +290,7 @@ impl World {
             Some(Err(_)) => Outcome::Failure,
             None => Outcome::Unknown,
         };
+        let outcome = model.bug.map_or(outcome, |bug| bug.report(self, side, outcome));
         let regions_said = closed.map_or(0, |closed| closed.regions_left);
         let memory = self.memory.of_mut(side);
         let regions_left = memory.registered();
