@@ -83,7 +83,9 @@ impl World {
 
     fn actions_of_link(&self, side: Side, faults: Faults, actions: &mut Vec<Action>) {
         let end = self.link.end(side);
-        if !end.news.is_empty() && end.queue_pair != QueuePair::Gone {
+        let nothing_lost = self.may_break(faults) || !end.front_has_arrived();
+        let in_order = end.news.front() != Some(&News::Lost) || nothing_lost;
+        if !end.news.is_empty() && end.queue_pair != QueuePair::Gone && in_order {
             actions.push(Action::Hear(side));
         }
         if self.link.can_deliver(side) {
@@ -95,7 +97,7 @@ impl World {
         match end.queue_pair {
             QueuePair::Open => self.actions_of_break(side, faults, actions),
             QueuePair::Broken => {
-                if !end.requests.is_empty() {
+                if !end.requests.is_empty() && nothing_lost {
                     actions.push(Action::FlushRequest(side));
                 }
                 if !end.receives.is_empty() && !end.holds_message() {
@@ -113,17 +115,17 @@ impl World {
             return;
         }
         let end = self.link.end(side);
-        // A link that loses nothing acknowledges what has arrived, and tells its news in order.
-        if !lossy && (end.front_has_arrived() || !end.news.is_empty()) {
-            return;
-        }
-        if !end.holds_message() {
+        // A link that loses nothing reports what has arrived, and tells its news in order. Only a
+        // flushed receive may come before the completion of a send: they have queues of their own.
+        let in_order = lossy || end.news.is_empty();
+        let nothing_lost = lossy || !end.front_has_arrived();
+        if in_order && nothing_lost && !end.holds_message() {
             actions.push(Action::Break(side, Notice::News));
         }
-        if end.established && !end.requests.is_empty() {
+        if in_order && nothing_lost && end.established && !end.requests.is_empty() {
             actions.push(Action::Break(side, Notice::Request));
         }
-        if end.established && !end.receives.is_empty() && !end.holds_message() {
+        if in_order && end.established && !end.receives.is_empty() && !end.holds_message() {
             actions.push(Action::Break(side, Notice::Receive));
         }
     }
@@ -279,7 +281,11 @@ impl World {
                 self.tell(side, Input::Connection(ConnectionEvent::Established { private_data }));
             }
             News::Rejected => self.tell(side, Input::Connection(ConnectionEvent::Rejected)),
-            News::Lost => self.tell(side, Input::Connection(ConnectionEvent::Disconnected)),
+            // All that ended before was reported before.
+            News::Lost => {
+                self.fail_requests(side);
+                self.tell(side, Input::Connection(ConnectionEvent::Disconnected));
+            }
         }
     }
 
@@ -352,13 +358,14 @@ impl World {
     }
 
     fn break_connection(&mut self, side: Side, notice: Notice) {
-        let caused = self.peer_is_ending(side) && !self.link.end(side).front_has_arrived();
-        self.faults += u8::from(!caused);
+        self.faults += u8::from(!self.peer_is_ending(side));
         self.link.shut(side, QueuePair::Broken);
         let end = self.link.end_mut(side);
         let established = end.established;
         end.news.clear();
-        if notice != Notice::News {
+        if notice == Notice::News {
+            self.fail_requests(side);
+        } else {
             end.news.push_back(News::Lost);
         }
         match notice {
@@ -374,8 +381,18 @@ impl World {
         }
     }
 
+    /// From now on no request is reported as carried out. Where one was, its acknowledgement is
+    /// lost, which is a fault of the link.
+    fn fail_requests(&mut self, side: Side) {
+        let end = self.link.end_mut(side);
+        self.faults += u8::from(end.front_has_arrived());
+        end.requests_fail = true;
+    }
+
     fn flush_request(&mut self, side: Side, error: TransportError) {
-        let request = self.link.end_mut(side).requests.pop_front().expect("an action only then");
+        self.fail_requests(side);
+        let requests = &mut self.link.end_mut(side).requests;
+        let request = requests.pop_front().expect("an action only then");
         let operation = match request.kind {
             RequestKind::Send { injected: true, .. } => return,
             RequestKind::Send { .. } => FailedOperation::Send,
@@ -402,7 +419,6 @@ impl World {
         while !lossy && self.link.end(side).front_has_arrived() {
             self.acknowledge(side);
         }
-        self.faults += u8::from(self.link.end(side).front_has_arrived());
         if !broken {
             self.link.shut(side, QueuePair::Disconnecting { broken });
         }

@@ -68,6 +68,7 @@ impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.are_only_cuts() { "cut" } else { "fault" };
         match self.max {
+            0 => formatter.write_str("no fault")?,
             u8::MAX => write!(formatter, "any number of {what}s")?,
             1 => write!(formatter, "up to 1 {what}")?,
             max => write!(formatter, "up to {max} {what}s")?,

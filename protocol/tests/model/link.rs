@@ -113,6 +113,9 @@ pub(crate) struct End {
     pub(crate) queue_pair: QueuePair,
     /// The machine was told that the connection is up.
     pub(crate) established: bool,
+    /// From the first failure of a request on, all others fail too. Before it there may be
+    /// successes, even after receives were flushed: those are reported by another queue.
+    pub(crate) requests_fail: bool,
     /// Posted receives, the next one to be filled first.
     pub(crate) receives: VecDeque<ReceiveBuffer>,
     /// Sends and writes of this side without an answer, the oldest first.
@@ -123,6 +126,11 @@ pub(crate) struct End {
 }
 
 impl End {
+    /// Whether requests that were carried out are still reported so.
+    const fn still_answers(&self) -> bool {
+        !self.requests_fail && !matches!(self.queue_pair, QueuePair::Absent | QueuePair::Gone)
+    }
+
     /// Messages on their way to this end.
     pub(crate) fn messages(&self) -> usize {
         let is_message = |inbound: &&Inbound| matches!(inbound.what, Arrival::Message(_));
@@ -162,7 +170,7 @@ impl End {
         };
         let count = self.requests.iter().position(signaled)? + 1;
         let lost = self.requests.iter().take(count).any(|request| request.fate == Fate::Lost);
-        (self.queue_pair.works() && !lost).then_some(count)
+        (self.still_answers() && !lost).then_some(count)
     }
 }
 
@@ -255,8 +263,8 @@ impl Link {
     /// Decides about a side's oldest request that is on its way.
     fn settle_next(&mut self, from: Side, fate: Fate) {
         let end = self.end_mut(from);
-        // A broken queue pair answers everything by a failure, whatever became of it.
-        if !end.queue_pair.works() {
+        // Failures come whatever became of the requests.
+        if !end.still_answers() {
             return;
         }
         let mut requests = end.requests.iter_mut();

