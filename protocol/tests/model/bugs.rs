@@ -5,6 +5,7 @@
 
 use rdma_migration_protocol::address::{HostAddress, Rkey};
 use rdma_migration_protocol::connection::GuestOwner;
+use rdma_migration_protocol::deadline::TimeoutReason;
 use rdma_migration_protocol::transport::{
     Completion, FailedOperation, Input, Operation, TransportError, WriteRam,
 };
@@ -37,6 +38,8 @@ pub(crate) enum Bug {
     NeverUndecided,
     /// The source is undecided before the last message is posted.
     UndecidedTooSoon,
+    /// The source waits for replies as long as it takes.
+    NoDeadline,
     /// The destruction of the queue pair is never reported.
     DisconnectNeverAnswered,
     /// A deadline that fires is armed again, and nothing else.
@@ -131,6 +134,11 @@ impl Bug {
             }
             _ => owner,
         }
+    }
+
+    /// What a faulty source has a deadline for.
+    pub(crate) fn wait(self, wait: Option<TimeoutReason>) -> Option<TimeoutReason> {
+        wait.filter(|reason| self != Self::NoDeadline || *reason != TimeoutReason::Reply)
     }
 
     /// What a faulty source says of its end.

@@ -7,6 +7,7 @@ use rdma_migration_transport_sim::Side;
 
 use crate::exploration::Migration;
 use crate::guest::Guest;
+use crate::link::QueuePair;
 use crate::rules::Rule;
 use crate::world::{Ended, LastSend, Outcome, World};
 
@@ -19,6 +20,7 @@ pub(crate) enum Property {
     NothingRegistered,
     OneOwner,
     Undecided,
+    Deadlines,
     RunsEnd,
     BothClose,
     Whole,
@@ -30,7 +32,7 @@ pub(crate) enum Property {
 }
 
 /// All of them, under the names by which they are reported.
-pub(crate) const PROPERTIES: [(Property, &str, Holds); 14] = [
+pub(crate) const PROPERTIES: [(Property, &str, Holds); 15] = [
     (
         Property::ReadyFollowsReply,
         "no READY before the reply that it follows, and never two",
@@ -57,6 +59,9 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 14] = [
         "undecided from posting the last SEND of the stream to its completion, and only then",
         |model, world| source_claim(model, world) == expected_claim(world),
     ),
+    (Property::Deadlines, "a side that waits for its peer alone has a deadline", |model, world| {
+        !Side::BOTH.into_iter().any(|side| waits_without_deadline(model, world, side))
+    }),
     (Property::RunsEnd, "no run is endless: its inputs are counted and bounded", |_, world| {
         world.inputs <= INPUTS_MAX
     }),
@@ -192,6 +197,20 @@ fn is_stuck(model: &Migration, world: &World) -> bool {
     let mut actions = Vec::new();
     world.actions(model.faults, &mut actions);
     !actions.into_iter().any(|action| action.is_certain(world))
+}
+
+/// Whether nothing but its peer can bring a side forward, and it would wait for that for ever.
+fn waits_without_deadline(model: &Migration, world: &World, side: Side) -> bool {
+    let end = world.link.end(side);
+    let own_host = !world.memory.of(side).chores.is_empty()
+        || world.has_events(side)
+        || !end.news.is_empty()
+        || matches!(end.queue_pair, QueuePair::Disconnecting { .. });
+    // Before the first source asks, a destination waits as long as its owner likes.
+    let listens = side == Side::Destination && end.queue_pair == QueuePair::Absent;
+    let wait = world.wait(side);
+    let wait = model.bug.map_or(wait, |bug| bug.wait(wait));
+    !world.is_closed(side) && !own_host && !listens && wait.is_none()
 }
 
 fn outcome(world: &World, side: Side) -> Option<Outcome> {
