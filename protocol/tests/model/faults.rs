@@ -54,9 +54,7 @@ impl Faults {
         memory: true,
         deregistrations: 1,
     };
-}
 
-impl Faults {
     /// Whether nothing happens but that the link breaks.
     pub(crate) fn are_only_cuts(self) -> bool {
         let Self { max: _, cut: _, abort, deadline, memory, deregistrations } = self;
