@@ -32,6 +32,8 @@ pub(crate) enum Bug {
     RevokedKey,
     /// The source writes next to where it should.
     WrongPlace,
+    /// The source ends the round right behind its first write.
+    FinishedEarly,
     /// The source's registrations are not given back.
     RegionForgotten,
     /// The source takes the guest back where it cannot know.
@@ -97,6 +99,10 @@ impl Bug {
             (Self::RegionForgotten, Operation::DeregisterMemory { .. }, _) if !destination => {
                 world.issue(side, operation, message);
                 world.forget_to_deregister();
+            }
+            (Self::FinishedEarly, Operation::WriteRam(_), _) => {
+                world.issue(side, operation, message);
+                world.send(side, &encode(&Message::RegisterFinished), true);
             }
             (Self::WriteLost, Operation::WriteRam(write), _) => {
                 world.issue(side, operation, message);

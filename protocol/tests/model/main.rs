@@ -206,6 +206,11 @@ fn a_write_outside_its_window_is_found() {
 }
 
 #[test]
+fn a_round_that_ends_before_its_writes_is_found() {
+    finds(Bug::FinishedEarly, Guest::least(), Faults::NONE, Property::WritesComplete);
+}
+
+#[test]
 fn a_region_that_stays_registered_is_found() {
     finds(Bug::RegionForgotten, Guest::least(), Faults::NONE, Property::NothingRegistered);
 }

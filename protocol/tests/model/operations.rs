@@ -7,7 +7,7 @@ use rdma_migration_transport_sim::Side;
 use crate::bugs::Bug;
 use crate::dialogue::{Log, order};
 use crate::guest::Cells;
-use crate::link::{Arrival, Landing, News, QueuePair, RequestKind};
+use crate::link::{Arrival, Landing, News, QueuePair, Request, RequestKind};
 use crate::memory::{Chore, Region};
 use crate::owners::host_address;
 use crate::rules::{Rule, Violation};
@@ -89,6 +89,13 @@ impl World {
     /// Posts a send. `injected`: by a seeded bug.
     pub(crate) fn send(&mut self, side: Side, message: &[u8], injected: bool) {
         let kind = Message::parse(message).expect("machines send valid messages").kind();
+        let writes = |request: &Request| matches!(request.kind, RequestKind::Write { .. });
+        let writing = self.link.end(side).requests.iter().any(writes);
+        self.require(
+            kind != Kind::RegisterFinished || !writing,
+            Rule::WritesComplete,
+            "REGISTER_FINISHED before the completion of a write",
+        );
         if let Err(violation) = self.channel.sent(side, kind) {
             self.violate(violation);
         }
@@ -134,12 +141,16 @@ impl World {
     /// From the order to deregister on, nobody may use a region.
     fn take_back(&mut self, side: Side, region: RegionId) {
         let end = self.link.end(side);
+        let end_is_gone = end.queue_pair == QueuePair::Gone;
         let into_it = |arrival: &Arrival| match arrival {
             Arrival::Write(landing) => landing.region == Some(region),
             Arrival::Message(_) => false,
         };
         let written = end.queue_pair.works() && end.inbound.iter().any(|i| into_it(&i.what));
         self.require(!written, Rule::Keys, "a key was taken back under a write in flight");
+        let may =
+            side == Side::Source || end_is_gone || self.channel.owes(Kind::UnregisterFinished);
+        self.require(may, Rule::Keys, "a key was taken back that the source did not give up");
         match self.memory.of_mut(side).regions.get_mut(&region) {
             Some(region) => region.taken_back = true,
             None => self.require(false, Rule::Contract, "a region that does not exist is released"),

@@ -17,6 +17,7 @@ pub(crate) enum Property {
     ReadyFollowsReply,
     Credit,
     Keys,
+    WritesComplete,
     NothingRegistered,
     OneOwner,
     Undecided,
@@ -32,7 +33,7 @@ pub(crate) enum Property {
 }
 
 /// All of them, under the names by which they are reported.
-pub(crate) const PROPERTIES: [(Property, &str, Holds); 15] = [
+pub(crate) const PROPERTIES: [(Property, &str, Holds); 16] = [
     (
         Property::ReadyFollowsReply,
         "no READY before the reply that it follows, and never two",
@@ -47,6 +48,11 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 15] = [
         Property::Keys,
         "no write with a key that is not granted or was taken back, or outside its window",
         |_, world| keeps(world, Rule::Keys),
+    ),
+    (
+        Property::WritesComplete,
+        "REGISTER_FINISHED only after the completion of every write",
+        |_, world| keeps(world, Rule::WritesComplete),
     ),
     (Property::NothingRegistered, "nothing is registered at the end", |_, world| {
         Side::BOTH.into_iter().all(|side| everything_is_released(world, side))

@@ -19,6 +19,8 @@ pub(crate) enum Rule {
     Credit,
     /// A write has a key that holds, for the place that it goes to.
     Keys,
+    /// All writes of a round have completed before REGISTER_FINISHED.
+    WritesComplete,
     /// The machines keep the contract of the transport.
     Contract,
     /// No machine panics.
@@ -68,6 +70,11 @@ impl ControlChannel {
             (Side::Source, _) => self.credit = Credit::Spent,
         }
         Ok(())
+    }
+
+    /// Whether the destination owes this reply.
+    pub(crate) fn owes(&self, reply: Kind) -> bool {
+        self.reply_due == Some(reply)
     }
 
     /// A side is told of a message.
