@@ -117,7 +117,7 @@ fn small_migrations_are_sound_in_every_state_with_one_fault_at_the_most() {
         Migration::new(Guest::unregistering(), up_to(1)),
         Migration::new(Guest::pinned(), up_to(1)),
         Migration::new(Guest::declined(), Faults::NONE),
-        Migration::new(Guest::refused(), up_to(1)),
+        Migration::new(Guest::refused(), up_to_with_late_transports(u8::MAX)),
         late(Migration::new(Guest::dynamic(), Faults::NONE)),
         late(Migration::new(Guest::pinned(), Faults::NONE)),
     ];
@@ -146,7 +146,7 @@ fn small_migrations_are_sound_in_every_state() {
             Migration::new(Guest::unregistering(), up_to(3)),
             Migration::new(Guest::pinned(), up_to(3)),
             Migration::new(Guest::declined(), up_to(3)),
-            Migration::new(Guest::refused(), up_to(u8::MAX)),
+            Migration::new(Guest::refused(), up_to_with_late_transports(u8::MAX)),
             Migration::new(Guest::dynamic(), Faults::CUTS),
             Migration::new(Guest::unregistering(), Faults::CUTS),
             Migration::new(Guest::pinned(), Faults::CUTS),
