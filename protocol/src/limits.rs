@@ -62,6 +62,41 @@ pub const DEREGISTRATION_FAILURES_MAX: u8 = 3;
 /// How far ahead in them a source asks for scans.
 pub const SCAN_AHEAD_MAX: usize = 8;
 
+/// Bytes of heap that a command in a control message costs its receiver at most: what is remembered
+/// of it, and for a moment its result, or what is remembered once more while it is taken back.
+pub const HEAP_BYTES_PER_COMMAND_MAX: usize = 64;
+
+/// Bytes of heap that a RAM block costs a machine at most: its place in the tables, and for a moment
+/// its descriptor in the RAM block exchange.
+pub const HEAP_BYTES_PER_BLOCK_MAX: usize = 72;
+
+/// Bytes of heap that a chunk costs a machine at most.
+pub const HEAP_BYTES_PER_CHUNK_MAX: usize = 16;
+
+/// Bytes of heap for the events that a machine holds until its owner polls them, at most.
+pub const HEAP_BYTES_OF_EVENTS_MAX: usize = 4096;
+
+/// Bytes of heap that a machine uses at the same time, at most, for a guest of `blocks` RAM blocks
+/// with `chunks` chunks in all: nothing that a peer sends, and no transport, makes it more.
+///
+/// Both numbers are the owner's own, never the peer's; before the owner has named its RAM blocks
+/// both are 0. What a message costs is bounded by [`COMMANDS_MAX`], whatever its length says; it
+/// also covers what the owner alone decides on at a source: stream bytes of one message, and
+/// [`RAM_WORK_QUEUED_MAX`] runs.
+#[must_use]
+pub const fn heap_bytes_max(blocks: usize, chunks: usize) -> usize {
+    let tables = blocks
+        .saturating_mul(HEAP_BYTES_PER_BLOCK_MAX)
+        .saturating_add(chunks.saturating_mul(HEAP_BYTES_PER_CHUNK_MAX));
+    (COMMANDS_MAX * HEAP_BYTES_PER_COMMAND_MAX)
+        .saturating_add(HEAP_BYTES_OF_EVENTS_MAX)
+        .saturating_add(tables)
+}
+
+/// Bytes of heap that [`setup::ram_blocks`](crate::stream::setup::ram_blocks) uses at the same time,
+/// at most, whatever the stream: 256 for each of the most RAM blocks, the growth of lists included.
+pub const STREAM_SETUP_HEAP_BYTES_MAX: usize = 256 * (RAM_BLOCKS_MAX + 1);
+
 /// Writes that a source has in flight, unless it is configured otherwise: half of the send queue
 /// that QEMU creates.
 pub const WRITES_IN_FLIGHT_DEFAULT: u32 = 256;
