@@ -61,19 +61,23 @@ struct Seat<M, O> {
     heap: Heap,
     host: Host,
     owner: O,
+    /// Whether something has happened to the machine since it was polled.
+    stirred: bool,
     /// Regions that were registered when the machine closed.
     regions_at_the_end: Option<usize>,
 }
 
 /// What an owner does when it is its turn.
 trait Attend<M> {
-    fn attend(&mut self, machine: &mut M, host: &mut Host);
+    /// Whether there was something to do.
+    fn attend(&mut self, machine: &mut M, host: &mut Host) -> bool;
+
     fn closed(&self) -> Option<&Closed>;
 }
 
 impl Attend<Source> for SourceOwner {
-    fn attend(&mut self, machine: &mut Source, host: &mut Host) {
-        self.attend(machine, host);
+    fn attend(&mut self, machine: &mut Source, host: &mut Host) -> bool {
+        self.attend(machine, host)
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -82,8 +86,8 @@ impl Attend<Source> for SourceOwner {
 }
 
 impl Attend<Destination> for DestinationOwner {
-    fn attend(&mut self, machine: &mut Destination, host: &mut Host) {
-        self.attend(machine, host);
+    fn attend(&mut self, machine: &mut Destination, host: &mut Host) -> bool {
+        self.attend(machine, host)
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -94,7 +98,7 @@ impl Attend<Destination> for DestinationOwner {
 impl<M: Machine, O: Attend<M>> Seat<M, O> {
     fn new(machine: M, host: Host, owner: O) -> Self {
         let heap = Heap::new(heap_bytes_max(LENGTHS.len(), CHUNKS));
-        Self { machine, heap, host, owner, regions_at_the_end: None }
+        Self { machine, heap, host, owner, stirred: true, regions_at_the_end: None }
     }
 
     fn complete(&mut self, completion: Completion<'_>, now: Instant) {
@@ -116,6 +120,7 @@ impl<M: Machine, O: Attend<M>> Seat<M, O> {
     }
 
     fn note_end(&mut self) {
+        self.stirred = true;
         if self.machine.is_closed() {
             self.regions_at_the_end.get_or_insert(self.host.regions());
         }
@@ -123,27 +128,22 @@ impl<M: Machine, O: Attend<M>> Seat<M, O> {
 
     /// Polls and attends until nothing changes.
     fn settle(&mut self, send_buffer: &mut [u8], now: Instant) {
-        loop {
-            let before = self.poll(send_buffer, now);
+        while std::mem::take(&mut self.stirred) {
+            self.poll(send_buffer, now);
             // The few bytes that the owner itself needs count as the machine's.
             let (machine, owner, host) = (&mut self.machine, &mut self.owner, &mut self.host);
-            self.heap.during(|| owner.attend(machine, host));
-            self.note_end();
-            let after = self.poll(send_buffer, now);
-            if !before && !after {
-                return;
+            if self.heap.during(|| owner.attend(machine, host)) {
+                self.note_end();
             }
         }
     }
 
-    /// Takes operations until there are none. Whether there were any.
-    fn poll(&mut self, send_buffer: &mut [u8], now: Instant) -> bool {
-        let mut ordered = false;
+    /// Takes operations until there are none.
+    fn poll(&mut self, send_buffer: &mut [u8], now: Instant) {
         loop {
             let machine = &mut self.machine;
             let next = self.heap.during(|| machine.poll_operation(send_buffer, now));
-            let Some(operation) = next else { return ordered };
-            ordered = true;
+            let Some(operation) = next else { return };
             self.take(operation, send_buffer);
         }
     }
@@ -371,11 +371,13 @@ impl<'b> Course<'b> {
                 // Refused once the guest is handed over, which is as it should be.
                 let source = &mut self.source;
                 let _too_late = source.heap.during(|| source.machine.abort());
+                source.note_end();
                 self.settle();
             }
             Lie::Abort { source: false } => {
                 let destination = &mut self.destination;
                 let _too_late = destination.heap.during(|| destination.machine.abort());
+                destination.note_end();
                 self.settle();
             }
             Lie::MadeUp { to_source } => {
@@ -502,6 +504,7 @@ impl<'b> Course<'b> {
         let Some(next) = source.into_iter().chain(destination).min() else {
             // A destination that no source has asked waits for ever; its owner need not.
             let aborted = self.destination.machine.abort();
+            self.destination.note_end();
             assert_eq!(aborted, Ok(()), "both sides wait, and not for each other");
             return;
         };

@@ -1,8 +1,9 @@
 //! The front of a migration stream, in which the list of RAM blocks is found.
 
+use rdma_migration_conformance::vectors::error_name::ErrorName;
 use rdma_migration_conformance::vectors::stream::read_stream;
 use rdma_migration_protocol::limits::STREAM_SETUP_HEAP_BYTES_MAX;
-use rdma_migration_protocol::stream::setup::{Setup, Unsupported, ram_blocks};
+use rdma_migration_protocol::stream::setup::{Setup, SetupFault, Unsupported, ram_blocks};
 
 use crate::{naive, names};
 
@@ -30,27 +31,24 @@ pub fn drive(stream: &[u8]) {
         (Ok(setup), Ok(reading)) => {
             let naive = naive.expect("the naive decoder rejects what the others take");
             compare(setup, &naive);
-            let names = reading.blocks.iter().map(|block| (&*block.name, block.length.0));
-            let ours =
-                setup.blocks.iter().map(|block| (lossy(block.name.as_bytes()), block.length));
-            assert!(
-                ours.clone()
-                    .map(|(name, length)| (name, length))
-                    .eq(names.clone().map(|(name, length)| (name.to_owned(), length)))
-            );
+            let theirs = reading.blocks.iter().map(|block| (block.name.clone(), block.length.0));
+            let ours = setup.blocks.iter().map(|block| {
+                (String::from_utf8_lossy(block.name.as_bytes()).into_owned(), block.length)
+            });
+            assert!(ours.eq(theirs), "{setup:?}, {reading:?}");
             assert_eq!(setup.unsupported.contains(&Unsupported::ReturnPath), reading.return_path);
         }
         (Err(error), Err(name)) => {
             assert_eq!(naive, None, "{error}, {name}");
             assert!(error.offset <= stream.len());
-            assert_eq!(names::of_stream(&error.fault), name, "{error}");
+            // Magic word and hook word are 16 bytes: of fewer, either name is right.
+            let either = stream.len() < 16
+                && matches!(error.fault, SetupFault::NoHook { .. })
+                && name == ErrorName::StreamTruncated;
+            assert!(either || names::of_stream(&error.fault) == name, "{error}, {name}");
         }
         (ours, suite) => panic!("protocol: {ours:?}, suite: {suite:?}, naive: {naive:?}"),
     }
-}
-
-fn lossy(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
 }
 
 fn compare(setup: &Setup<'_>, naive: &naive::Front) {

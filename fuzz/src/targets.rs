@@ -14,6 +14,14 @@ pub struct Target {
     pub drive: fn(&[u8]),
 }
 
+impl Target {
+    /// The folder of its seeds, which it may share with another.
+    #[must_use]
+    pub fn seeds(&self) -> &'static str {
+        if self.name == "differential" { "message" } else { self.name }
+    }
+}
+
 /// Every target.
 pub const TARGETS: [Target; 13] = [
     Target { name: "private_data", drive: private_data::drive },
@@ -60,12 +68,12 @@ mod tests {
 
     #[test]
     fn every_seed_passes() {
-        for Target { name, drive } in TARGETS {
-            let seeds = files(&folder("seeds").join(name));
-            assert!(!seeds.is_empty(), "{name} has no seed");
+        for target in TARGETS {
+            let seeds = files(&folder("seeds").join(target.seeds()));
+            assert!(!seeds.is_empty(), "{} has no seed", target.name);
             for path in seeds {
                 println!("{}", path.display());
-                drive(&fs::read(&path).unwrap());
+                (target.drive)(&fs::read(&path).unwrap());
             }
         }
     }

@@ -112,8 +112,11 @@ impl SourceOwner {
         }
     }
 
-    pub(super) fn attend(&mut self, source: &mut Source, host: &mut Host) {
+    /// Whether there was something to do.
+    pub(super) fn attend(&mut self, source: &mut Source, host: &mut Host) -> bool {
+        let mut attended = false;
         while let Some(event) = source.poll_event() {
+            attended = true;
             assert!(self.closed.is_none(), "{event:?} after the end");
             match event {
                 SourceEvent::Connected(_) | SourceEvent::RoundFinished => self.begin_stream(),
@@ -131,7 +134,10 @@ impl SourceOwner {
             }
         }
         // A machine that is closing takes no calls; why it closes comes as an event.
-        while let Ok(true) = self.act(source, host) {}
+        while let Ok(true) = self.act(source, host) {
+            attended = true;
+        }
+        attended
     }
 
     fn begin_stream(&mut self) {
@@ -231,12 +237,16 @@ impl DestinationOwner {
         }
     }
 
-    pub(super) fn attend(&mut self, destination: &mut Destination, host: &mut Host) {
+    /// Whether there was something to do.
+    pub(super) fn attend(&mut self, destination: &mut Destination, host: &mut Host) -> bool {
+        let mut attended = false;
         while let Some(event) = destination.poll_event() {
+            attended = true;
             assert!(self.closed.is_none(), "{event:?} after the end");
             // A machine that is closing takes no calls; why it closes comes as an event.
             let _refused = self.take(event, destination, host);
         }
+        attended
     }
 
     fn take(
