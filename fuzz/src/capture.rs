@@ -3,11 +3,13 @@
 use rdma_migration_conformance::inspect::{Format, Options, inspect};
 use serde_json::Value;
 
+use crate::allocator::measure;
+
 /// Bytes of heap that a reading takes at most, whatever the file: the reader's window is 1 MiB, and
 /// grows to twice that; the rest is what is held back of messages that are not whole yet.
-const HEAP_BASE_MAX: u64 = 8 << 20;
+const HEAP_BASE_MAX: usize = 8 << 20;
 /// Bytes of heap for each byte of the file, besides.
-const HEAP_PER_BYTE_MAX: u64 = 256;
+const HEAP_PER_BYTE_MAX: usize = 256;
 
 /// Reads a capture, and what is reported of it.
 ///
@@ -19,15 +21,14 @@ pub fn drive(bytes: &[u8]) {
     let format = if bytes.len() & 1 == 0 { Format::Text } else { Format::Json };
     let options = Options { format, ..Options::default() };
     let mut report = Vec::new();
-    let heap = allocation_counter::measure(|| {
+    let heap = measure(|| {
         let outcome = inspect(bytes, &options, &mut report).expect("memory takes all");
         for note in outcome.notes {
             assert_harmless(&note);
         }
     });
-    let length = u64::try_from(bytes.len()).expect("a small number");
-    let max = HEAP_BASE_MAX + HEAP_PER_BYTE_MAX * length;
-    assert!(heap.bytes_max <= max, "{} bytes of heap for {length} bytes of file", heap.bytes_max);
+    let max = HEAP_BASE_MAX + HEAP_PER_BYTE_MAX * bytes.len();
+    assert!(heap.peak <= max, "{} bytes of heap for {} bytes of file", heap.peak, bytes.len());
     let report = String::from_utf8(report).expect("a report is text");
     match format {
         Format::Text => assert_harmless(&report),

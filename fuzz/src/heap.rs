@@ -1,5 +1,7 @@
 //! The heap that a machine holds, counted call by call.
 
+use crate::allocator::measure;
+
 /// What one machine has on the heap.
 #[derive(Debug)]
 pub struct Heap {
@@ -21,9 +23,9 @@ impl Heap {
     /// If the machine holds more than it may, at the end of the call or within it.
     pub fn during<R>(&mut self, call: impl FnOnce() -> R) -> R {
         let mut result = None;
-        let used = allocation_counter::measure(|| result = Some(call()));
-        let peak = self.held.saturating_add_unsigned(used.bytes_max);
-        self.held += used.bytes_current;
+        let used = measure(|| result = Some(call()));
+        let peak = self.held + i64::try_from(used.peak).unwrap_or(i64::MAX);
+        self.held += used.held;
         assert!(peak <= self.max, "{peak} bytes of heap, {} allowed", self.max);
         result.expect("the call returned")
     }

@@ -3,6 +3,7 @@
 //! A target in `fuzz_targets/` is one call of one of them. They are here so that plain `cargo test`
 //! replays every seed and every regression through them, without libFuzzer.
 
+pub mod allocator;
 mod answers;
 pub mod capture;
 pub mod commands;

@@ -5,6 +5,7 @@ use rdma_migration_conformance::vectors::stream::read_stream;
 use rdma_migration_protocol::limits::STREAM_SETUP_HEAP_BYTES_MAX;
 use rdma_migration_protocol::stream::setup::{Setup, SetupFault, Unsupported, ram_blocks};
 
+use crate::allocator::measure;
 use crate::{naive, names};
 
 /// What the reading of a byte of the stream allocates at most: a block takes 10 bytes or more.
@@ -20,9 +21,8 @@ const HEAP_BASE_MAX: usize = 8192;
 /// faults, or if ours allocates more than its bound.
 pub fn drive(stream: &[u8]) {
     let mut ours = None;
-    let heap = allocation_counter::measure(|| ours = Some(ram_blocks(stream)));
+    let peak = measure(|| ours = Some(ram_blocks(stream))).peak;
     let ours = ours.expect("it was read");
-    let peak = usize::try_from(heap.bytes_max).expect("memory has an address");
     assert!(peak <= STREAM_SETUP_HEAP_BYTES_MAX, "{peak} bytes of heap");
     assert!(peak <= HEAP_BASE_MAX + HEAP_PER_BYTE_MAX * stream.len(), "{peak} bytes of heap");
 

@@ -52,6 +52,7 @@ fn main() -> io::Result<()> {
     from_vectors(&mut seeds);
     from_captures(&mut seeds, &here.join("../spec/captures"))?;
     from_scripts(&mut seeds);
+    from_policies(&mut seeds);
     from_text(&mut seeds);
     from_evidence(&mut seeds)?;
     seeds.write(&here.join("seeds"))
@@ -195,6 +196,16 @@ fn from_scripts(seeds: &mut Seeds) {
         for count in [1, 0xfc, 0xfd, 0xfe] {
             let script = [&[kind, count, 0x10, 0x00][..], &[0x5a; 48]].concat();
             seeds.add("commands", format!("{kind}-{count:02x}"), &script);
+        }
+    }
+}
+
+/// Private data of both versions, with each choice of policies behind it.
+fn from_policies(seeds: &mut Seeds) {
+    for choice in 0..18 {
+        for (version, flags) in [(0, 0), (1, 0), (1, 1), (2, 1)] {
+            let bytes = [0, 0, 0, version, 0, 0, 0, flags, choice];
+            seeds.add("private_data", format!("policy-{choice:02}-{version}-{flags}"), &bytes);
         }
     }
 }
