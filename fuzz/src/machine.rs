@@ -118,6 +118,10 @@ struct Driver<'b, M> {
     requested: bool,
     /// Whether work on the queue pair has failed: then all of it does.
     broken: bool,
+    /// Whether the machine was told that its peer is gone.
+    lost: bool,
+    /// Whether a deadline has come, or memory could not be given back.
+    left_behind: bool,
     /// Whether the machine was told something that is not so.
     strayed: bool,
     /// Whether a READY is unused, as the peer sees it.
@@ -143,6 +147,8 @@ impl<'b, M: Subject> Driver<'b, M> {
             connecting: false,
             requested: false,
             broken: false,
+            lost: false,
+            left_behind: false,
             strayed: false,
             ready: false,
             reply: None,
@@ -340,6 +346,8 @@ impl<'b, M: Subject> Driver<'b, M> {
             Some(error) => badly(operation, error).or(well(operation, zero)),
         };
         self.broken |= on_queue_pair && error.is_some();
+        let kept = matches!(operation, Operation::DeregisterMemory { .. }) && error.is_some();
+        self.left_behind |= kept;
         match completion {
             Some(
                 Completion::MemoryDeregistered { region }
@@ -451,7 +459,7 @@ impl<'b, M: Subject> Driver<'b, M> {
         self.strayed |= !fits;
         match event {
             ConnectionEvent::Requested { .. } => self.requested = true,
-            ConnectionEvent::Disconnected => {}
+            ConnectionEvent::Disconnected => self.lost = true,
             _ => self.connecting = false,
         }
         self.event(event);
@@ -462,6 +470,7 @@ impl<'b, M: Subject> Driver<'b, M> {
         if let Some((deadline, _)) = self.machine.poll_timeout() {
             let (machine, now) = (&mut self.machine, self.now.max(deadline));
             self.now = now;
+            self.left_behind = true;
             self.heap.during(|| machine.handle_timeout(now));
             self.note_end();
         }
@@ -484,8 +493,24 @@ impl<'b, M: Subject> Driver<'b, M> {
         }
     }
 
+    /// Whoever waits for its peer or for its transport has a deadline.
+    fn assert_bounded(&self) {
+        let unsignaled =
+            |open: &Operation| matches!(open, Operation::WriteRam(write) if !write.signaled);
+        let transport = self.connecting || self.open.iter().any(|open| !unsignaled(open));
+        // A destination whose source is gone waits for its owner alone.
+        let peer = if M::SENDS_COMMANDS { self.reply.is_some() } else { self.ready };
+        let waits = !self.lost && !self.broken && (transport || peer);
+        if waits && self.closed.is_none() && !self.strayed {
+            let deadline = self.machine.poll_timeout();
+            assert!(deadline.is_some(), "it waits without end: {:?}", self.machine);
+        }
+    }
+
     /// The owner gives up; then the end has to come, by answers or by deadlines alone.
     fn end(&mut self) {
+        self.poll();
+        self.assert_bounded();
         let machine = &mut self.machine;
         self.heap.during(|| machine.give_up());
         self.note_end();
@@ -519,5 +544,6 @@ impl<'b, M: Subject> Driver<'b, M> {
         let blamed_us = matches!(closed.result, Err(Error::ApiMisuse(_)));
         assert!(!blamed_us, "{:?} with a transport that kept the contract", closed.result);
         assert_eq!(Some(closed.regions_left), self.regions_at_the_end, "regions left behind");
+        assert!(closed.regions_left == 0 || self.left_behind, "{closed:?}");
     }
 }

@@ -407,7 +407,7 @@ impl<'b> Course<'b> {
     fn make(&mut self, next: Move, lie: Lie, script: &mut Script<'_>) {
         let now = self.now;
         let error = match lie {
-            Lie::Failed { error } => Some(error),
+            Lie::Failed { error, .. } => Some(error),
             _ => None,
         };
         match next {
@@ -450,7 +450,7 @@ impl<'b> Course<'b> {
         let now = self.now;
         match self.source.host.connection_work.pop_front() {
             Some(Operation::Connect { private_data }) => {
-                if let Lie::Failed { error } = lie {
+                if let Lie::Failed { error, .. } = lie {
                     return self.source.event(ConnectionEvent::Failed { error }, now);
                 }
                 let private_data = other_private_data(private_data, lie, script);
@@ -470,7 +470,7 @@ impl<'b> Course<'b> {
         let is_there = self.source.host.queue_pair == QueuePair::Young;
         match self.destination.host.connection_work.pop_front() {
             Some(Operation::Accept { private_data }) => {
-                if let Lie::Failed { error } = lie {
+                if let Lie::Failed { error, .. } = lie {
                     self.source.host.peer_left = is_there;
                     return self.destination.event(ConnectionEvent::Failed { error }, now);
                 }
@@ -629,6 +629,10 @@ impl Told {
             _ => Some(TransportError::RetryExceeded),
         };
         if let Some(error) = error {
+            if let (Work::Send(message), Lie::Failed { arrives: true, .. }) = (&work, self.lie) {
+                // Its peer has it, whatever the sender is told.
+                arrive(to, message, now);
+            }
             return break_off(from, to, &work, error, now);
         }
         match work {

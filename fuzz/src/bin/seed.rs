@@ -184,6 +184,21 @@ fn from_scripts(seeds: &mut Seeds) {
         ];
         seeds.add("destination", format!("honest-{pinned}"), &destination.concat());
     }
+    // The longest message of each command, once the RAM blocks are exchanged.
+    for kind in 0..3 {
+        let destination = [
+            &[0, 0, 0xed, 0, 0x40, 0xe8, 0x40][..],
+            &[0x00, 3, 20, 0, 0x80, 0x00, 0x00, 4, 0, 0x80, 0x80, 0x40],
+            &[0x00, kind, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0x40],
+        ];
+        seeds.add("destination", format!("longest-{kind}"), &destination.concat());
+    }
+    // All RAM pinned by a destination that gives no key for one block.
+    let keyless = [
+        &[0, 1, 0x80, 0x00, 0x40, 0xe9, 0x80, 0x24, 0x80, 0x10, 0x00, 0x40, 0x00, 0x40][..],
+        &[0x07, 0xf3, 0x00, 0, 0x40, 0x80, 0x70, 0x80, 0x71, 0x80, 0x72, 0x80, 0x50, 0x00, 0x40],
+    ];
+    seeds.add("source", "keyless", &keyless.concat());
     for choices in [0, 3, 5, 14] {
         for lie in 0..16 {
             let at = 7 * lie + choices;

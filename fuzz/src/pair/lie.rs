@@ -31,9 +31,11 @@ pub(super) enum Lie {
     },
     /// The private data of a request or of its reply is another.
     PrivateData,
-    /// The operation fails.
+    /// The operation fails. A message may have arrived all the same: it is the acknowledgement that
+    /// is lost then.
     Failed {
         error: TransportError,
+        arrives: bool,
     },
     /// The connection is cut.
     Cut,
@@ -56,9 +58,10 @@ impl Lie {
             6 | 13 => Self::Replaced,
             7 | 14 => Self::MadeUp { to_source: script.yes() },
             8 => Self::PrivateData,
-            9 => Self::Failed { error: script.pick(&ERRORS) },
+            9 => Self::Failed { error: script.pick(&ERRORS), arrives: script.yes() },
             10 => Self::Cut,
             11 => Self::Silence,
+            15 => Self::Failed { error: script.pick(&ERRORS), arrives: true },
             _ => Self::Abort { source: script.yes() },
         }
     }
