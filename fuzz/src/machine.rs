@@ -348,14 +348,12 @@ impl<'b, M: Subject> Driver<'b, M> {
         self.broken |= on_queue_pair && error.is_some();
         let kept = matches!(operation, Operation::DeregisterMemory { .. }) && error.is_some();
         self.left_behind |= kept;
-        match completion {
-            Some(
-                Completion::MemoryDeregistered { region }
-                | Completion::Failed {
-                    operation: FailedOperation::RegisterMemory { region }, ..
-                },
-            ) => self.regions.retain(|held| *held != region),
-            _ => {}
+        if let Some(
+            Completion::MemoryDeregistered { region }
+            | Completion::Failed { operation: FailedOperation::RegisterMemory { region }, .. },
+        ) = completion
+        {
+            self.regions.retain(|held| *held != region);
         }
         if let Some(completion) = completion {
             self.complete(completion);
