@@ -1,6 +1,6 @@
 //! Writes the seeds of all targets: from the vectors, from the captures, and from honest scripts.
 //!
-//! `cargo run --bin seed` in this folder; what it writes is under version control, and the same each
+//! `cargo run --example seed` in this folder; what it writes is under version control, and the same each
 //! time.
 
 use std::collections::BTreeMap;
