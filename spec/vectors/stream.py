@@ -68,7 +68,7 @@ def read_on(rest, left, found, has_page_size, address_bytes, readings):
     return found
 
 def is_power(word):
-    return int.from_bytes(word).bit_count() == 1
+    return word[:1] == b"\0" and int.from_bytes(word).bit_count() == 1
 
 def stream_end(data):
     for at in (match.start() for match in re.finditer(rb"\0\x06", data)):

@@ -38,6 +38,10 @@ const LIST_BYTES_MAX: usize = RAM_SECTION_BYTES + RAM_BLOCKS_MAX * BLOCK_BYTES_M
 //# the hook word.
 const _: () = assert!(LIST_BYTES_MAX == 4_587_265);
 
+/// The largest page size that the list can carry: its first byte is zero, by which it is told from
+/// the name that may stand in its place.
+const PAGE_SIZE_MAX: u64 = 1 << 55;
+
 /// What a migration stream says up to the end of its RAM block list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Setup<'a> {
@@ -284,7 +288,7 @@ impl<'a> List<'a> {
         let found = self.reader.u64("page size of a RAM block")?;
         //= spec/text/08-stream.md#ram-block-list
         //# [STR-29] A destination MUST reject a page size that is not a power of two.
-        if !found.is_power_of_two() {
+        if !found.is_power_of_two() || found > PAGE_SIZE_MAX {
             return Err(SetupError { offset, fault: SetupFault::PageSize { found } });
         }
         if let Some((block, _)) = self.blocks.last_mut() {

@@ -135,7 +135,7 @@ impl fmt::Display for SetupFault {
             Self::PageSize { found } => write!(
                 f,
                 "found {found:#x} after a RAM block, expected the next name or a page size, \
-                 which is a power of two"
+                 which is a power of two below 2^56"
             ),
             Self::NotAtHook { left } => {
                 write!(

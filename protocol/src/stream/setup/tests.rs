@@ -240,6 +240,19 @@ fn a_page_size_that_is_no_power_of_two_is_rejected() {
     }
 }
 
+/// Between two blocks its first byte would be the length of the next name.
+#[test]
+fn a_page_size_that_does_not_start_with_a_zero_byte_is_rejected() {
+    let page_size = |size: u64| {
+        let block = [block("a", 0x1000), size.to_be_bytes().to_vec()].concat();
+        stream(&[&ram(0x1000, &[block])])
+    };
+    assert!(ram_blocks(&page_size(1 << 55)).is_ok());
+    for size in [1 << 56, 1 << 63] {
+        assert_eq!(fault(&page_size(size)), (43, SetupFault::PageSize { found: size }));
+    }
+}
+
 //= spec/text/08-stream.md#ram-block-list
 //= type=test
 //# [STR-30] A destination MUST read a guest address after each RAM block if the stream names the

@@ -13,6 +13,8 @@ const SECTION_START: u8 = 0x01;
 const RAM_SECTION: &[u8] = b"\x03ram\0\0\0\0\0\0\0\x04";
 /// Start byte, number, name, instance and version, and the word with the total.
 const RAM_SECTION_BYTES: usize = 25;
+/// Page sizes are below this: the first byte of their eight is zero.
+const PAGE_SIZE_END: u64 = 1 << 56;
 /// Blocks that are read at most, those of readings that turn out not to fit included.
 const BLOCKS_READ_MAX: usize = 1 << 18;
 
@@ -51,7 +53,7 @@ pub enum ListFault {
     EmptyBlock,
     /// A block is longer than what is left of the total.
     BlockExceedsTotal,
-    /// A page size is no power of two.
+    /// A page size is no power of two below 2^56.
     BadPageSize,
     /// Bytes are left behind the last block.
     NotAtHook,
@@ -164,7 +166,7 @@ impl<'a> Reading<'a> {
             return self.page_size(from);
         }
         let word = from.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
-        let may_be_one = word.is_some_and(|word| word.is_power_of_two() && word < 1 << 56);
+        let may_be_one = word.is_some_and(|word| word.is_power_of_two() && word < PAGE_SIZE_END);
         if may_be_one && left > 0 && self.address_bytes > 0 {
             self.open.push(Open { at: from, left, blocks: self.blocks.len() });
         }
@@ -175,7 +177,7 @@ impl<'a> Reading<'a> {
     /// Reads the page size of the last block, and skips its guest address.
     fn page_size(&mut self, mut from: &'a [u8]) -> Result<&'a [u8], ListFault> {
         let size = from.read_u64::<BigEndian>().map_err(|_| ListFault::Truncated)?;
-        if !size.is_power_of_two() {
+        if !size.is_power_of_two() || size >= PAGE_SIZE_END {
             return Err(ListFault::BadPageSize);
         }
         if let Some(block) = self.blocks.last_mut() {

@@ -1,0 +1,7 @@
+//! The destination under a script.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rdma_migration_fuzz::destination::drive;
+
+fuzz_target!(|bytes: &[u8]| drive(bytes));

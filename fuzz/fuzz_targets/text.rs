@@ -1,0 +1,7 @@
+//! Text that people write.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rdma_migration_fuzz::text::drive;
+
+fuzz_target!(|bytes: &[u8]| drive(bytes));
