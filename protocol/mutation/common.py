@@ -1,28 +1,33 @@
 """What the parts share: where things are, and the record of verdicts, which survives any end."""
-import datetime, fcntl, json, pathlib, subprocess, sys, tempfile
+import datetime, fcntl, json, os, pathlib, shutil, subprocess, sys, tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 PACKAGE = "rdma-migration-protocol"
-COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, check=True, text=True,
-                        stdout=subprocess.PIPE).stdout.strip()
-STATE = REPOSITORY / "target" / "mutation" / COMMIT[:12]
-
-
-class Shard:
-    """Every `count`th mutant, from the `index`th."""
-    def __init__(self, text):
-        index, _, count = text.partition("/")
-        self.index, self.count = int(index), int(count)
-        if not 0 <= self.index < self.count:
-            sys.exit("a shard is K/N with K from 0 to N - 1")
-
-    def has(self, mutant):
-        return mutant["number"] % self.count == self.index
+STATE = REPOSITORY / "target" / "mutation"
+PLAN = STATE / "plan.json"
 
 
 def say(text):
     print(datetime.datetime.now().strftime("%H:%M:%S"), text, flush=True)
+
+
+def commit():
+    """The commit under test."""
+    return (STATE / "commit").read_text().strip()
+
+
+def begin():
+    """Forgets what was, and takes the commit that is checked out. Keeps what was compiled."""
+    for name in ("woven.jsonl", "alone.jsonl", "plan.json", "programs.json"):
+        (STATE / name).unlink(missing_ok=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    write(STATE / "commit", head)
+
+
+def plan():
+    return json.loads(PLAN.read_text())
 
 
 def write(path, text):
@@ -34,27 +39,22 @@ def write(path, text):
 
 
 def export(workspace):
-    """The files of the commit, and nothing that is not committed."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    archive = subprocess.Popen(["git", "archive", COMMIT], cwd=REPOSITORY, stdout=subprocess.PIPE)
-    subprocess.run(["tar", "--extract", "--directory", workspace], stdin=archive.stdout, check=True)
+    """The files of the commit, and nothing that is not committed. All of them are new to cargo, which
+    would else take what it built of another commit for them."""
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir(parents=True)
+    archive = subprocess.Popen(["git", "archive", commit()], cwd=REPOSITORY, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "--extract", "--touch", "--directory", workspace], stdin=archive.stdout,
+                   check=True)
     if archive.wait():
         sys.exit("git archive failed")
 
 
-def build_weave():
-    target = REPOSITORY / "target" / "weave"
-    subprocess.run(["cargo", "build", "--quiet", "--locked", "--target-dir", target],
-                   cwd=HERE / "weave", check=True)
-    return target / "debug" / "weave"
-
-
 def record(stage, verdict):
-    """Appends one verdict. A line is written whole or, at a sudden end, is left out by `verdicts`."""
-    path = STATE / f"{stage}.jsonl"
-    with open(path, "a+b") as file:
+    """Appends one verdict. What a sudden end leaves of a line, `verdicts` passes over."""
+    with open(STATE / f"{stage}.jsonl", "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        end = file.seek(0, 2)
+        end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)
             if file.read(1) != b"\n":

@@ -188,6 +188,22 @@ fn an_aborted_source_still_learns_that_everything_had_arrived() {
     assert_eq!(ending, Ending { closed, peer_told: true, disconnected: true });
 }
 
+#[test]
+fn a_source_that_loses_the_connection_first_still_learns_that_everything_had_arrived() {
+    let phase = all().into_iter().find(|phase| phase.name == "last message on its way").unwrap();
+    let mut disconnected = phase.hand.clone();
+    disconnected.connection(ConnectionEvent::Disconnected);
+    let mut failed = phase.hand;
+    let operation = FailedOperation::Receive { buffer: failed.posted.pop_front().unwrap() };
+    failed.fail(operation, TransportError::RetryExceeded);
+    for mut hand in [disconnected, failed] {
+        // The acknowledgement of the last message was on its way as well.
+        let ending = hand.end();
+        let closed = Closed { result: Ok(()), guest: GuestOwner::Destination, regions_left: 0 };
+        assert_eq!(ending, Ending { closed, peer_told: false, disconnected: true });
+    }
+}
+
 //= spec/text/10-errors.md#bounded-waits
 //= type=test
 //# [ERR-1] Every wait for the peer MUST have a deadline.
