@@ -1,5 +1,5 @@
 """The package's test programs, each in a process of its own with bounds on what it may use."""
-import json, os, pathlib, resource, signal, subprocess, sys
+import json, os, pathlib, resource, shutil, signal, subprocess, sys
 
 import common
 from common import PACKAGE, STATE, say
@@ -8,6 +8,8 @@ CPU_SECONDS_LEAST = 3
 CPU_FACTOR = 6
 WALL_SECONDS = 900
 MEMORY_BYTES = 6 << 30
+REGRESSIONS = "proptest-regressions"
+COMMITTED_REGRESSIONS = STATE / REGRESSIONS
 
 
 class Program:
@@ -45,10 +47,21 @@ class Program:
             os.killpg(child.pid, signal.SIGKILL)
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            self.forget_failures()
         spent = usage.ru_utime + usage.ru_stime
         if asleep or (child.returncode < 0 and spent >= limit - 0.5):
             return "timeout", spent
         return ("passed" if child.returncode == 0 else "failed"), spent
+
+
+    def forget_failures(self):
+        """proptest keeps the cases that a mutant failed, and all that come after would start with
+        them. Those that are committed stay."""
+        kept = pathlib.Path(self.folder, REGRESSIONS)
+        shutil.rmtree(kept, ignore_errors=True)
+        if COMMITTED_REGRESSIONS.exists():
+            shutil.copytree(COMMITTED_REGRESSIONS, kept)
 
 
 def on_alarm(*_):

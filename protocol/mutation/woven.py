@@ -13,6 +13,9 @@ def prepare():
     if PLAN.exists():
         return
     common.export(WORKSPACE)
+    shutil.rmtree(programs.COMMITTED_REGRESSIONS, ignore_errors=True)
+    if (WORKSPACE / "protocol" / programs.REGRESSIONS).exists():
+        shutil.copytree(WORKSPACE / "protocol" / programs.REGRESSIONS, programs.COMMITTED_REGRESSIONS)
     listed = subprocess.run(
         ["cargo", "mutants", "--list", "--json", "--package", PACKAGE, "--dir", WORKSPACE],
         check=True, stdout=subprocess.PIPE).stdout

@@ -6,11 +6,11 @@ use rdma_migration_protocol::error::{Error, Misbehavior};
 use rdma_migration_protocol::limits::HEADER_BYTES;
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
-    ConnectionEvent, FailedOperation, Machine, TransportError,
+    ConnectionEvent, FailedOperation, Machine, Operation, TransportError,
 };
 use rdma_migration_protocol::wire::{Kind, Malformed};
 
-use crate::by_hand::Ending;
+use crate::by_hand::{Ending, Order};
 use crate::one_of_each::message;
 use crate::source_phases::{Due, SourcePhase, all};
 
@@ -161,6 +161,30 @@ fn a_source_whose_queue_pair_fails_says_how_and_ends_without_error() {
         let expected = Closed { result, guest: phase.guest, regions_left: 0 };
         assert_eq!((closed, peer_told, disconnected), (expected, false, true), "{}", phase.name);
     }
+}
+
+#[test]
+fn a_source_tells_nobody_over_a_connection_that_has_failed() {
+    let phase = all().into_iter().find(|phase| phase.name == "ERROR to send").unwrap();
+    let mut hand = phase.hand.clone();
+    let operation = FailedOperation::Receive { buffer: hand.posted.pop_front().unwrap() };
+    hand.broken = true;
+    hand.fail(operation, TransportError::Flushed);
+    let Ending { closed, peer_told, .. } = hand.end();
+    assert_eq!((closed, peer_told), (failed(&phase, Error::Aborted), false));
+}
+
+#[test]
+fn a_source_names_the_cause_even_if_it_learns_it_after_the_end() {
+    let phase = all().into_iter().find(|phase| phase.name == "between rounds").unwrap();
+    let mut hand = phase.hand.clone();
+    hand.broken = true;
+    hand.connection(ConnectionEvent::Disconnected);
+    assert_eq!(hand.orders(), [Order::Do(Operation::Disconnect)]);
+    let operation = FailedOperation::Receive { buffer: hand.posted.pop_front().unwrap() };
+    let error = TransportError::RetryExceeded;
+    hand.fail(operation, error);
+    assert_eq!(hand.end().closed, failed(&phase, Error::Transport { operation, error }));
 }
 
 #[test]

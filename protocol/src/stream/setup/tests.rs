@@ -292,6 +292,7 @@ fn page_sizes_are_told_from_guest_addresses_by_what_follows() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "megabytes are too much for an interpreter")]
 fn many_guest_addresses_that_look_like_page_sizes_cost_no_more_than_the_list_is_long() {
     const PAGE: [u8; 8] = (1_u64 << 21).to_be_bytes();
     let many = RAM_BLOCKS_MAX - 1;
@@ -421,6 +422,7 @@ fn more_than_64_commands_are_rejected() {
 //# [LIM-6] A destination MUST NOT look for the RAM block list further back than 4587265 bytes from
 //# the hook word.
 #[test]
+#[cfg_attr(miri, ignore = "megabytes are too much for an interpreter")]
 fn the_list_is_not_looked_for_without_end() {
     let longest: Vec<_> = (0..16_383u32)
         .map(|index| {
