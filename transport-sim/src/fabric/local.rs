@@ -156,12 +156,16 @@ impl Fabric {
         let endpoint = self.endpoints.of_mut(side);
         let mut cancelled = Vec::new();
         for (number, work) in &mut endpoint.works {
-            if let Work::Register(region) = *work {
-                let failed = FailedOperation::RegisterMemory { region };
-                *work = Work::Fail(failed, TransportError::Cancelled);
-                endpoint.regions.remove(region);
-                cancelled.push(*number);
-            }
+            let region = match *work {
+                Work::Register(region)
+                // One that would have failed in its turn waits behind others no longer.
+                | Work::Fail(FailedOperation::RegisterMemory { region }, _) => region,
+                _ => continue,
+            };
+            let failed = FailedOperation::RegisterMemory { region };
+            *work = Work::Fail(failed, TransportError::Cancelled);
+            endpoint.regions.remove(region);
+            cancelled.push(*number);
         }
         if !cancelled.is_empty() {
             endpoint.registrar_free_at = self.agenda.now().after(rest);
