@@ -54,8 +54,10 @@ pub(crate) enum CloseStep {
     Disconnect,
     /// The queue pair is being destroyed.
     Disconnecting,
-    /// Registered memory is being given back.
+    /// Registered memory is being given back, once no registration is under way.
     Release,
+    /// Work on memory was not answered in time and is given up; the rest is being given back.
+    ReleaseRest,
     /// Nothing is left to do.
     Done,
 }
@@ -162,6 +164,7 @@ impl Close {
                 Ok(CloseOrder::Issue(Operation::Disconnect))
             }
             CloseStep::Release if ledger.registering() == 0 => Ok(CloseOrder::Release),
+            CloseStep::ReleaseRest => Ok(CloseOrder::Release),
             CloseStep::SendError
             | CloseStep::ErrorOnItsWay
             | CloseStep::Disconnecting
@@ -190,7 +193,11 @@ impl Close {
     //= spec/text/02-connection.md#closing
     //# [CON-33] A side MUST release everything that it has registered before it reports the end.
     pub(crate) fn ends(&mut self, ledger: &Ledger, busy: usize) -> bool {
-        let released = self.step == CloseStep::Release && ledger.all_released() && busy == 0;
+        let released = match self.step {
+            CloseStep::Release => ledger.all_released() && busy == 0,
+            CloseStep::ReleaseRest => ledger.rest_released(),
+            _ => false,
+        };
         if released {
             self.step = CloseStep::Done;
         }
@@ -202,16 +209,19 @@ impl Close {
     }
 
     /// A deadline of the closing itself has come: go on without what was awaited.
-    pub(crate) fn timed_out(&mut self, reason: TimeoutReason) {
+    pub(crate) fn timed_out(&mut self, reason: TimeoutReason, ledger: &Ledger) {
+        if self.result.is_ok() {
+            self.result = Err(Error::Timeout(reason));
+        }
         self.step = match self.step {
             CloseStep::SendError | CloseStep::ErrorOnItsWay => CloseStep::Disconnect,
-            CloseStep::Disconnect | CloseStep::Disconnecting | CloseStep::Release => {
-                if self.result.is_ok() {
-                    self.result = Err(Error::Timeout(reason));
-                }
-                CloseStep::Done
-            }
-            CloseStep::Done => CloseStep::Done,
+            // A registration that is never answered must not keep the others registered.
+            CloseStep::Release if ledger.registering() > 0 => CloseStep::ReleaseRest,
+            CloseStep::Disconnect
+            | CloseStep::Disconnecting
+            | CloseStep::Release
+            | CloseStep::ReleaseRest
+            | CloseStep::Done => CloseStep::Done,
         };
     }
 }

@@ -71,7 +71,7 @@ impl Destination {
 
     pub(super) fn take_timeout(&mut self, reason: TimeoutReason) {
         match &mut self.phase {
-            Phase::Closing(close) => close.timed_out(reason),
+            Phase::Closing(close) => close.timed_out(reason, self.grants.ledger()),
             //= spec/text/10-errors.md#bounded-waits
             //# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
             _ => self.fail(Error::Timeout(reason)),

@@ -86,7 +86,7 @@ impl Grants {
         let to = rkey.map_or(Grant::Absent, |rkey| Grant::Held(region, rkey));
         let changed = self.change(region, |grant| grant == Grant::Registering(region), to);
         if changed {
-            self.ledger.registration_ended(rkey.is_some());
+            self.ledger.registration_ended(region, rkey.is_some());
         }
         changed
     }

@@ -75,7 +75,7 @@ impl Source {
 
     pub(super) fn take_timeout(&mut self, reason: TimeoutReason) {
         match &mut self.phase {
-            Phase::Closing(close) => close.timed_out(reason),
+            Phase::Closing(close) => close.timed_out(reason, self.keys.ledger()),
             //= spec/text/09-rounds.md#handover
             //# [RND-7] After the last message has been acknowledged a source MUST give the destination
             //# time to disconnect before it disconnects itself.
