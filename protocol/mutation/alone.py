@@ -4,7 +4,7 @@
 - those that the first stage missed: with the tests of the other default members as well;
 - a sample of those that it caught, to see that both stages say the same.
 """
-import json, os, re, shutil, subprocess, sys, time
+import json, os, re, shutil, signal, subprocess, sys, time
 
 import common
 from common import PACKAGE, STATE, say
@@ -53,14 +53,25 @@ def judge(name, packages):
     OUTPUT.mkdir(parents=True)
     tests = [part for package in packages for part in ("--test-package", package)]
     # The tests have passed in the unchanged tree: the first stage looks.
-    ended = subprocess.run(
+    said = run_to_its_end(
         ["cargo", "mutants", "--in-place", "--baseline", "skip", "--timeout", str(SECONDS_MAX),
          "--package", PACKAGE, *tests, "--dir", WORKSPACE, "--output", OUTPUT, "--colors", "never",
          "--re", "^" + re.escape(name) + "$"],
-        env=os.environ | {"CARGO_TARGET_DIR": str(STATE / "alone-target")},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        os.environ | {"CARGO_TARGET_DIR": str(STATE / "alone-target"), "CARGO_PROFILE_DEV_DEBUG": "0"})
     outcomes = OUTPUT / "mutants.out" / "outcomes.json"
     found = json.loads(outcomes.read_text())["outcomes"] if outcomes.exists() else []
     if len(found) != 1 or found[0]["scenario"]["Mutant"]["name"] != name:
-        sys.exit(f"cargo-mutants did not test {name}:\n{ended.stdout}")
+        sys.exit(f"cargo-mutants did not test {name}:\n{said}")
     return VERDICTS[found[0]["summary"]]
+
+
+def run_to_its_end(command, environment):
+    """What the command says. Where this script is ended, so is all that the command has started."""
+    child = subprocess.Popen(command, env=environment, start_new_session=True, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said, _ = child.communicate()
+    except BaseException:
+        os.killpg(child.pid, signal.SIGKILL)
+        raise
+    return said

@@ -1,5 +1,5 @@
 """The committed result, and what is still to be explained in it."""
-import collections, subprocess, sys, tomllib
+import collections, json, subprocess, sys, tomllib
 
 import common
 from common import HERE, REPOSITORY
@@ -29,14 +29,15 @@ def write():
     lines = ["# Written by `protocol/mutation/run result`. The reasons stand in reasons.toml.",
              f'commit = "{common.commit()}"', f"mutants = {len(verdicts)}"]
     lines += [f"{kind} = {counts[kind]}" for kind in KINDS]
-    lines += ["", "# Of those that one build with all mutants caught, the ones that cargo-mutants",
-              "# tested again, and how many of them it caught too.", "[sample]",
-              f"tested = {len(sample)}", f"agreed = {sum(sample)}", ""]
+    lines.append("")
     for kind in ("missed", "timeout"):
-        lines += [f"# {kind}", f"{kind}_names = ["]
-        lines += [f"  '{name}'," for name in sorted(verdicts) if verdicts[name] == kind]
+        lines.append(f"{kind}_names = [")
+        lines += [f"  {json.dumps(name)}," for name in sorted(verdicts) if verdicts[name] == kind]
         lines += ["]", ""]
-    common.write(RESULT, "\n".join(lines).rstrip("\n") + "\n")
+    lines += ["# Of those that one build with all mutants caught, the ones that cargo-mutants",
+              "# tested again, and how many of them it caught too.", "[sample]",
+              f"tested = {len(sample)}", f"agreed = {sum(sample)}"]
+    common.write(RESULT, "\n".join(lines) + "\n")
     RESULT.chmod(0o644)
     print(f"{RESULT.relative_to(REPOSITORY)}: " +
           ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))

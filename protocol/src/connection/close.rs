@@ -95,7 +95,8 @@ impl Close {
     }
 
     /// Takes a further failure. The reason stays the first one, except where a later one says more:
-    /// a queue pair that fails flushes its other requests, and those may be reported first.
+    /// a queue pair that fails flushes its other requests, and those may be reported first. What our
+    /// own disconnection flushes or cancels says nothing.
     pub(crate) fn also_failed(&mut self, error: Error) {
         let vague = matches!(
             self.result,
@@ -138,9 +139,7 @@ impl Close {
 
     /// The peer has gone: nothing more can be said to it.
     pub(crate) fn peer_gone(&mut self) {
-        if self.step < CloseStep::Disconnect {
-            self.step = CloseStep::Disconnect;
-        }
+        self.step = self.step.max(CloseStep::Disconnect);
     }
 
     /// What to do next.

@@ -130,7 +130,7 @@ impl Source {
 
     fn round_has_command(&self, finishing: bool) -> bool {
         match self.queue.head(&self.blocks, finishing) {
-            None => finishing && self.queue.is_empty() && self.writes.is_idle(),
+            None => finishing && self.writes.is_idle(),
             Some(Work::Unregister { .. }) => self.writes.is_idle(),
             Some(Work::Run(run)) => {
                 let region = self.keys.region(&self.blocks, run.block, run.offset);

@@ -157,6 +157,7 @@ mod tests {
         assert!(!unknown.contains(Flags::PIN_ALL));
         assert_eq!(unknown.intersection(Flags::KNOWN), Flags::NONE);
         assert!(unknown.union(Flags::PIN_ALL).contains(Flags::PIN_ALL));
+        assert_eq!(Flags::PIN_ALL.union(Flags::PIN_ALL), Flags::PIN_ALL);
         assert!(Flags::NONE.contains(Flags::NONE));
         assert_eq!(
             (unknown.bits(), format!("{unknown:?}").as_str()),
