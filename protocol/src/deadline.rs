@@ -232,6 +232,8 @@ mod tests {
         let defaults = Timeouts::default();
         let pinning = Duration::from_millis(1 << 20);
         assert_eq!(timeouts.response, defaults.response + pinning);
+        assert_eq!(timeouts.command, defaults.command + pinning);
+        assert_eq!(timeouts.memory, defaults.memory + pinning);
         assert_eq!(timeouts.acknowledgement, defaults.acknowledgement);
     }
 }

@@ -54,8 +54,10 @@ pub(crate) enum CloseStep {
     Disconnect,
     /// The queue pair is being destroyed.
     Disconnecting,
-    /// Registered memory is being given back.
+    /// Registered memory is being given back, once no registration is under way.
     Release,
+    /// Work on memory was not answered in time and is given up; the rest is being given back.
+    ReleaseRest,
     /// Nothing is left to do.
     Done,
 }
@@ -93,7 +95,8 @@ impl Close {
     }
 
     /// Takes a further failure. The reason stays the first one, except where a later one says more:
-    /// a queue pair that fails flushes its other requests, and those may be reported first.
+    /// a queue pair that fails flushes its other requests, and those may be reported first. What our
+    /// own disconnection flushes or cancels says nothing.
     pub(crate) fn also_failed(&mut self, error: Error) {
         let vague = matches!(
             self.result,
@@ -136,9 +139,7 @@ impl Close {
 
     /// The peer has gone: nothing more can be said to it.
     pub(crate) fn peer_gone(&mut self) {
-        if self.step < CloseStep::Disconnect {
-            self.step = CloseStep::Disconnect;
-        }
+        self.step = self.step.max(CloseStep::Disconnect);
     }
 
     /// What to do next.
@@ -162,6 +163,7 @@ impl Close {
                 Ok(CloseOrder::Issue(Operation::Disconnect))
             }
             CloseStep::Release if ledger.registering() == 0 => Ok(CloseOrder::Release),
+            CloseStep::ReleaseRest => Ok(CloseOrder::Release),
             CloseStep::SendError
             | CloseStep::ErrorOnItsWay
             | CloseStep::Disconnecting
@@ -190,7 +192,11 @@ impl Close {
     //= spec/text/02-connection.md#closing
     //# [CON-33] A side MUST release everything that it has registered before it reports the end.
     pub(crate) fn ends(&mut self, ledger: &Ledger, busy: usize) -> bool {
-        let released = self.step == CloseStep::Release && ledger.all_released() && busy == 0;
+        let released = match self.step {
+            CloseStep::Release => ledger.all_released() && busy == 0,
+            CloseStep::ReleaseRest => ledger.rest_released(),
+            _ => false,
+        };
         if released {
             self.step = CloseStep::Done;
         }
@@ -202,16 +208,19 @@ impl Close {
     }
 
     /// A deadline of the closing itself has come: go on without what was awaited.
-    pub(crate) fn timed_out(&mut self, reason: TimeoutReason) {
+    pub(crate) fn timed_out(&mut self, reason: TimeoutReason, ledger: &Ledger) {
+        if self.result.is_ok() {
+            self.result = Err(Error::Timeout(reason));
+        }
         self.step = match self.step {
             CloseStep::SendError | CloseStep::ErrorOnItsWay => CloseStep::Disconnect,
-            CloseStep::Disconnect | CloseStep::Disconnecting | CloseStep::Release => {
-                if self.result.is_ok() {
-                    self.result = Err(Error::Timeout(reason));
-                }
-                CloseStep::Done
-            }
-            CloseStep::Done => CloseStep::Done,
+            // A registration that is never answered must not keep the others registered.
+            CloseStep::Release if ledger.registering() > 0 => CloseStep::ReleaseRest,
+            CloseStep::Disconnect
+            | CloseStep::Disconnecting
+            | CloseStep::Release
+            | CloseStep::ReleaseRest
+            | CloseStep::Done => CloseStep::Done,
         };
     }
 }

@@ -71,7 +71,7 @@ impl Destination {
 
     pub(super) fn take_timeout(&mut self, reason: TimeoutReason) {
         match &mut self.phase {
-            Phase::Closing(close) => close.timed_out(reason),
+            Phase::Closing(close) => close.timed_out(reason, self.grants.ledger()),
             //= spec/text/10-errors.md#bounded-waits
             //# [ERR-2] A side whose wait for the peer reaches its deadline MUST end the migration.
             _ => self.fail(Error::Timeout(reason)),
@@ -152,19 +152,9 @@ impl Destination {
         match self.phase {
             Phase::Serving if operation.breaks_connection() => self.lose_source(error),
             Phase::Ended { .. } => {}
-            _ if self.is_expected(&error) => {}
             _ => return Err(error),
         }
         Ok(())
-    }
-
-    /// Whether a failure is but the echo of our own disconnection.
-    fn is_expected(&self, error: &Error) -> bool {
-        let echo = matches!(
-            error,
-            Error::Transport { error: TransportError::Flushed | TransportError::Cancelled, .. }
-        );
-        echo && self.close_step() >= Some(CloseStep::Disconnecting)
     }
 
     /// The connection is gone. If the stream may be complete, that is for the owner to say: a source

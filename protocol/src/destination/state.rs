@@ -111,7 +111,8 @@ impl Destination {
     /// Whether a wait is under way.
     pub(super) fn waits_for(&self, reason: TimeoutReason) -> bool {
         let open = !matches!(self.phase, Phase::Closing(_));
-        let releasing = self.close_step() == Some(CloseStep::Release);
+        let step = self.close_step();
+        let releasing = matches!(step, Some(CloseStep::Release | CloseStep::ReleaseRest));
         match reason {
             TimeoutReason::Connection => matches!(self.phase, Phase::Accepting { .. }),
             TimeoutReason::Command => self.is_connected() && self.serve.command_due(),
@@ -119,12 +120,13 @@ impl Destination {
             TimeoutReason::Registration => {
                 (open || releasing) && self.grants.ledger().unanswered() > 0
             }
-            TimeoutReason::Memory => (open || releasing) && self.zeroing() > 0,
+            TimeoutReason::Memory => {
+                (open || step == Some(CloseStep::Release)) && self.zeroing() > 0
+            }
             TimeoutReason::ErrorSent => {
-                let step = self.close_step();
                 matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay))
             }
-            TimeoutReason::Disconnection => self.close_step() == Some(CloseStep::Disconnecting),
+            TimeoutReason::Disconnection => step == Some(CloseStep::Disconnecting),
             TimeoutReason::Ready
             | TimeoutReason::Reply
             | TimeoutReason::Write

@@ -148,6 +148,7 @@ mod tests {
         assert_eq!(table.span(index(0), 2, 1), Some((at(2 * MIB), 0x3000)));
         assert_eq!(table.span(index(0), 1, u64::MAX), Some((at(MIB), MIB + 0x3000)));
         assert_eq!(table.span(index(0), 3, 1), None);
+        assert_eq!(blocks(&[2 * MIB]).unwrap().span(index(0), 2, 1), None);
         assert_eq!(table.chunk_end(index(0), at(2 * MIB + 5)), Some(at(2 * MIB + 0x3000)));
     }
 

@@ -79,6 +79,7 @@ mod tests {
         for shift in 20..=30 {
             assert_eq!(ChunkSize::new(1 << shift).unwrap().bytes(), 1 << shift);
         }
+        assert_eq!(alloc::format!("{:?}", ChunkSize::default()), "ChunkSize(1048576 bytes)");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Grants {
         let to = rkey.map_or(Grant::Absent, |rkey| Grant::Held(region, rkey));
         let changed = self.change(region, |grant| grant == Grant::Registering(region), to);
         if changed {
-            self.ledger.registration_ended(rkey.is_some());
+            self.ledger.registration_ended(region, rkey.is_some());
         }
         changed
     }
@@ -206,7 +206,8 @@ mod tests {
         assert!(!grants.release(RegionId(3)));
         assert!(grants.release(RegionId(2)));
         assert!(!grants.release(RegionId(2)));
-        assert_eq!(grants.ledger().left(), 1);
+        assert!(!grants.released(RegionId(3), true));
+        assert_eq!((grants.ledger().left(), grants.ledger().unanswered()), (1, 1));
         assert!(grants.released(RegionId(2), true));
         assert_eq!((grants.ledger().left(), grants.ledger().unanswered()), (0, 0));
     }

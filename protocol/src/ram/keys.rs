@@ -90,7 +90,7 @@ impl Keys {
         let to = if success { Local::Registered } else { Local::Absent };
         let changed = self.change(region, Local::Registering, to);
         if changed {
-            self.ledger.registration_ended(success);
+            self.ledger.registration_ended(region, success);
         }
         changed
     }

@@ -31,9 +31,13 @@ impl Ledger {
         self.registering += 1;
     }
 
-    pub(crate) fn registration_ended(&mut self, success: bool) {
+    pub(crate) fn registration_ended(&mut self, region: RegionId, success: bool) {
         self.registering -= 1;
-        self.registered += usize::from(success);
+        if success {
+            self.registered += 1;
+            // Everything may be on its release already, and have passed this region over.
+            self.released_before = self.released_before.min(index(region));
+        }
     }
 
     pub(crate) fn release_began(&mut self) {
@@ -86,7 +90,12 @@ impl Ledger {
 
     /// Whether nothing is registered, and no answer is due.
     pub(crate) const fn all_released(&self) -> bool {
-        self.registering + self.registered + self.releasing == 0
+        self.registering == 0 && self.rest_released()
+    }
+
+    /// Whether nothing is registered but by registrations that were never answered.
+    pub(crate) const fn rest_released(&self) -> bool {
+        self.registered + self.releasing == 0
     }
 }
 
@@ -103,7 +112,7 @@ mod tests {
     fn a_failed_release_is_tried_again_a_few_times_and_then_given_up() {
         let mut ledger = Ledger::default();
         ledger.registration_began();
-        ledger.registration_ended(true);
+        ledger.registration_ended(RegionId(4), true);
         for _ in 0..DEREGISTRATION_FAILURES_MAX {
             ledger.release_began();
             assert_eq!(ledger.release_ended(RegionId(4), false), Released::Again);
@@ -119,7 +128,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.registration_began();
         assert_eq!((ledger.unanswered(), ledger.left()), (1, 1));
-        ledger.registration_ended(false);
+        ledger.registration_ended(RegionId(4), false);
         assert_eq!((ledger.unanswered(), ledger.left()), (0, 0));
     }
 }

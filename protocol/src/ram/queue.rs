@@ -45,10 +45,6 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.work.is_empty()
-    }
-
     pub(crate) fn has_room(&self) -> bool {
         self.work.len() < RAM_WORK_QUEUED_MAX
     }
@@ -97,7 +93,8 @@ impl Queue {
     }
 
     /// The work to do next. The last run may still grow and is held back until it fills its chunk,
-    /// other work follows, or `sealed` says that no more will come.
+    /// other work follows, or `sealed` says that no more will come: then there is none only where
+    /// everything is done.
     pub(crate) fn head(&self, blocks: &Blocks, sealed: bool) -> Option<Work> {
         let head = *self.work.front()?;
         let complete = match head {

@@ -75,7 +75,7 @@ impl Source {
 
     pub(super) fn take_timeout(&mut self, reason: TimeoutReason) {
         match &mut self.phase {
-            Phase::Closing(close) => close.timed_out(reason),
+            Phase::Closing(close) => close.timed_out(reason, self.keys.ledger()),
             //= spec/text/09-rounds.md#handover
             //# [RND-7] After the last message has been acknowledged a source MUST give the destination
             //# time to disconnect before it disconnects itself.
@@ -207,11 +207,7 @@ impl Source {
     ) -> Result<(), Error> {
         match operation {
             FailedOperation::Receive { buffer } => self.receives.completed(buffer)?,
-            FailedOperation::Send => {
-                if self.sends.answered()? == SendPurpose::Error {
-                    self.error_has_left();
-                }
-            }
+            FailedOperation::Send => drop(self.sends.answered()?),
             FailedOperation::WriteRam => {}
             FailedOperation::ScanRam { block, offset } => {
                 self.take_scanned(block, offset, Scan::Unknown)?;
@@ -224,8 +220,6 @@ impl Source {
             self.close(Ok(()));
             return Ok(());
         }
-        let expected = self.close_step() >= Some(CloseStep::Disconnecting)
-            && matches!(error, TransportError::Flushed | TransportError::Cancelled);
-        if expected { Ok(()) } else { Err(Error::Transport { operation, error }) }
+        Err(Error::Transport { operation, error })
     }
 }

@@ -38,7 +38,7 @@ impl Source {
                     None => Ok(None),
                 }
             }
-            None if finishing && self.queue.is_empty() => self.finish_operation(buffer),
+            None if finishing => self.finish_operation(buffer),
             None => Ok(None),
         }
     }

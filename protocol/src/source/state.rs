@@ -89,7 +89,8 @@ impl Source {
     /// Whether a wait is under way.
     pub(super) fn waits_for(&self, reason: TimeoutReason) -> bool {
         let open = !matches!(self.phase, Phase::Closing(_));
-        let releasing = self.close_step() == Some(CloseStep::Release);
+        let step = self.close_step();
+        let releasing = matches!(step, Some(CloseStep::Release | CloseStep::ReleaseRest));
         match reason {
             TimeoutReason::Connection => matches!(self.phase, Phase::Connecting),
             TimeoutReason::Ready => {
@@ -103,13 +104,14 @@ impl Source {
             TimeoutReason::Registration => {
                 (open || releasing) && self.keys.ledger().unanswered() > 0
             }
-            TimeoutReason::Memory => (open || releasing) && self.queue.scanning() > 0,
+            TimeoutReason::Memory => {
+                (open || step == Some(CloseStep::Release)) && self.queue.scanning() > 0
+            }
             TimeoutReason::Farewell => matches!(self.phase, Phase::Farewell),
             TimeoutReason::ErrorSent => {
-                let step = self.close_step();
                 matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay))
             }
-            TimeoutReason::Disconnection => self.close_step() == Some(CloseStep::Disconnecting),
+            TimeoutReason::Disconnection => step == Some(CloseStep::Disconnecting),
         }
     }
 
@@ -128,7 +130,7 @@ impl Source {
 
     fn round_has_command(&self, finishing: bool) -> bool {
         match self.queue.head(&self.blocks, finishing) {
-            None => finishing && self.queue.is_empty() && self.writes.is_idle(),
+            None => finishing && self.writes.is_idle(),
             Some(Work::Unregister { .. }) => self.writes.is_idle(),
             Some(Work::Run(run)) => {
                 let region = self.keys.region(&self.blocks, run.block, run.offset);

@@ -76,6 +76,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes are too much for an interpreter")]
     fn it_is_not_looked_for_further_back_than_its_longest() {
         let mut description = alloc::vec![b' '; VM_DESCRIPTION_BYTES_MAX + 1];
         description[0] = b'{';

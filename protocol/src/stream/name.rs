@@ -52,12 +52,14 @@ impl fmt::Debug for Name<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     #[test]
     fn a_name_is_shown_without_its_control_characters() {
         let hostile = Name::new(b"pc.ram\x1b[2J\xff");
         assert_eq!(hostile.to_string(), r"pc.ram\u{1b}[2J\xff");
+        assert_eq!(format!("{hostile:?}"), r#""pc.ram\u{1b}[2J\xff""#);
         assert_eq!(hostile.as_str(), None);
         assert_eq!(Name::new(b"pc.ram").as_str(), Some("pc.ram"));
     }

@@ -108,3 +108,100 @@ fn count(counts: &mut [u64; Kind::ALL.len()], kind: Kind) {
         *count += u64::from(each == kind);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::address::{BlockIndex, BlockOffset, HostAddress, RamAddress, Rkey};
+    use crate::transport::{Access, ReceiveBuffer, WriteRam};
+    use crate::wire::{Compress, Entries};
+
+    const BLOCK: BlockIndex = BlockIndex::new(0);
+    const OFFSET: BlockOffset = BlockOffset::new(0);
+
+    fn encoded(message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = vec![0; message.encoded_len()];
+        message.encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn runs(lengths: &[u64]) -> Vec<Compress> {
+        let offset = RamAddress::new(0);
+        let run = |&length| Compress { value: 0, block: BLOCK, offset, length };
+        lengths.iter().map(run).collect()
+    }
+
+    fn counted(counts: &[u64]) -> Vec<(Kind, u64)> {
+        let counts = Kind::ALL.into_iter().zip(counts.iter().copied());
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    #[test]
+    fn messages_are_counted_by_kind_and_direction_with_what_they_carry() {
+        let mut statistics = Statistics::default();
+        for stream in [b"abc", b"def"] {
+            let mut bytes = encoded(&Message::QemuFile(stream));
+            let length = bytes.len();
+            bytes.push(0);
+            statistics.operation(&Operation::Send { length }, &bytes);
+        }
+        let zero = runs(&[0x1000, 0x2000]);
+        let zero = encoded(&Message::Compress(Entries::new(&zero)));
+        let endless = runs(&[u64::MAX]);
+        let endless = encoded(&Message::Compress(Entries::new(&endless)));
+        for (bytes, sum) in [(&zero, 0x3000), (&zero, 0x6000), (&endless, u64::MAX)] {
+            let buffer = ReceiveBuffer(0);
+            statistics.completion(&Completion::Received { buffer, bytes });
+            assert_eq!(statistics.bytes_zero, sum);
+        }
+        assert_eq!(counted(&statistics.messages_sent), [(Kind::QemuFile, 2)]);
+        assert_eq!(counted(&statistics.messages_received), [(Kind::Compress, 3)]);
+        assert_eq!(statistics.stream_bytes, 6);
+    }
+
+    #[test]
+    fn writes_are_counted_with_their_bytes() {
+        let mut statistics = Statistics::default();
+        for length in [0x1000, 0x3000] {
+            let write = WriteRam {
+                region: RegionId(0),
+                block: BLOCK,
+                offset: OFFSET,
+                length,
+                remote_address: HostAddress::new(0),
+                rkey: Rkey::new(7),
+                signaled: true,
+            };
+            statistics.operation(&Operation::WriteRam(write), &[]);
+        }
+        assert_eq!((statistics.writes, statistics.bytes_written), (2, 0x4000));
+    }
+
+    #[test]
+    fn the_peak_of_registered_memory_outlasts_it() {
+        let mut statistics = Statistics::default();
+        let regions = [(RegionId(0), 0x1000), (RegionId(1), 0x4000), (RegionId(2), 0x2000)];
+        for (region, length) in regions {
+            let (block, offset, access) = (BLOCK, OFFSET, Access::RemoteWrite);
+            let register = Operation::RegisterMemory { region, block, offset, length, access };
+            statistics.operation(&register, &[]);
+            assert_eq!(statistics.registered_bytes, 0);
+        }
+        for region in [RegionId(0), RegionId(1)] {
+            statistics.completion(&Completion::MemoryRegistered { region, rkey: Rkey::new(7) });
+        }
+        statistics.completion(&Completion::MemoryDeregistered { region: RegionId(0) });
+        let region = RegionId(2);
+        statistics.completion(&Completion::MemoryRegistered { region, rkey: Rkey::new(7) });
+        let figures = (statistics.registrations, statistics.registered_bytes);
+        assert_eq!((figures, statistics.registered_bytes_peak), ((3, 0x6000), 0x6000));
+        statistics.completion(&Completion::MemoryDeregistered { region: RegionId(1) });
+        assert_eq!(
+            (statistics.registered_bytes, statistics.registered_bytes_peak),
+            (0x2000, 0x6000)
+        );
+    }
+}

@@ -112,6 +112,7 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     //= spec/text/02-connection.md#private-data
     //= type=test
@@ -156,6 +157,11 @@ mod tests {
         assert!(!unknown.contains(Flags::PIN_ALL));
         assert_eq!(unknown.intersection(Flags::KNOWN), Flags::NONE);
         assert!(unknown.union(Flags::PIN_ALL).contains(Flags::PIN_ALL));
+        assert_eq!(Flags::PIN_ALL.union(Flags::PIN_ALL), Flags::PIN_ALL);
         assert!(Flags::NONE.contains(Flags::NONE));
+        assert_eq!(
+            (unknown.bits(), format!("{unknown:?}").as_str()),
+            (0xffff_fffe, "Flags(0xfffffffe)")
+        );
     }
 }

@@ -174,6 +174,7 @@ mod tests {
     use super::super::golden::bytes;
     use super::*;
     use crate::address::{HostAddress, Rkey};
+    use alloc::format;
 
     const fn result(rkey: u32) -> RegisterResult {
         RegisterResult { rkey: Rkey::new(rkey), host_address: HostAddress::new(0x1000) }
@@ -190,6 +191,19 @@ mod tests {
         assert_ne!(received, Entries::new(&[result(1), result(3)]));
         assert_ne!(received, Entries::new(&[result(1)]));
         assert_ne!(Entries::new(&[result(1), result(2)]), Entries::new(&[result(2), result(1)]));
+    }
+
+    #[test]
+    fn an_array_knows_how_many_commands_are_left_and_shows_them() {
+        let values = [result(1), result(2)];
+        let mut wire = [0; 32];
+        Entries::from(&values[..]).write_to(&mut wire).unwrap();
+        for entries in [Entries::from(&values[..]), Entries::received(&wire).unwrap()] {
+            let mut left = entries.into_iter();
+            assert_eq!((left.len(), left.next()), (2, Some(result(1))));
+            assert_eq!((left.len(), format!("{left:?}")), (1, format!("{:?}", &values[1..])));
+            assert_eq!(format!("{entries:?}"), format!("{values:?}"));
+        }
     }
 
     #[test]

@@ -177,6 +177,38 @@ fn a_destination_whose_source_is_gone_asks_its_owner_only_if_the_stream_may_be_c
 }
 
 #[test]
+fn what_is_flushed_after_the_loss_of_the_source_changes_nothing() {
+    let mut hand = phase("between rounds");
+    lose_source(&mut hand, 0);
+    while let Some(buffer) = hand.posted.pop_front() {
+        hand.fail(FailedOperation::Receive { buffer }, TransportError::Flushed);
+    }
+    assert_eq!(hand.events(), [DestinationEvent::StreamEnded]);
+    hand.machine.finish().unwrap();
+    let closed = Closed { result: Ok(()), guest: GuestOwner::Destination, regions_left: 0 };
+    assert_eq!(hand.end(), Ending { closed, peer_told: false, disconnected: true });
+}
+
+#[test]
+fn a_destination_tells_nobody_over_a_connection_that_has_failed() {
+    let mut hand = phase("ERROR to send");
+    let operation = FailedOperation::Receive { buffer: hand.posted.pop_front().unwrap() };
+    hand.broken = true;
+    hand.fail(operation, TransportError::Flushed);
+    let Ending { closed, peer_told, .. } = hand.end();
+    assert_eq!((closed, peer_told), (failed(Error::Aborted), false));
+}
+
+#[test]
+fn a_destination_names_the_cause_even_if_it_learns_it_after_the_end() {
+    let mut hand = phase("round open");
+    lose_source(&mut hand, 0);
+    assert_eq!(hand.orders(), [Order::Do(Operation::Disconnect)]);
+    let error = lose_source(&mut hand, 1);
+    assert_eq!(hand.end().closed, failed(error));
+}
+
+#[test]
 fn a_destination_that_is_not_connected_ends_when_its_source_goes() {
     for phase in all().iter().filter(|phase| !phase.connected && phase.name != "source gone") {
         let mut hand = phase.hand.clone();

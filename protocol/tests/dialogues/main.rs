@@ -17,6 +17,7 @@ mod rounds;
 mod source_ends;
 mod source_phases;
 mod stream;
+mod unanswered;
 mod unregistration;
 mod wrong_answers;
 mod zero_pages;

@@ -6,11 +6,11 @@ use rdma_migration_protocol::error::{Error, Misbehavior};
 use rdma_migration_protocol::limits::HEADER_BYTES;
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
-    ConnectionEvent, FailedOperation, Machine, TransportError,
+    ConnectionEvent, FailedOperation, Machine, Operation, TransportError,
 };
 use rdma_migration_protocol::wire::{Kind, Malformed};
 
-use crate::by_hand::Ending;
+use crate::by_hand::{Ending, Order};
 use crate::one_of_each::message;
 use crate::source_phases::{Due, SourcePhase, all};
 
@@ -164,6 +164,30 @@ fn a_source_whose_queue_pair_fails_says_how_and_ends_without_error() {
 }
 
 #[test]
+fn a_source_tells_nobody_over_a_connection_that_has_failed() {
+    let phase = all().into_iter().find(|phase| phase.name == "ERROR to send").unwrap();
+    let mut hand = phase.hand.clone();
+    let operation = FailedOperation::Receive { buffer: hand.posted.pop_front().unwrap() };
+    hand.broken = true;
+    hand.fail(operation, TransportError::Flushed);
+    let Ending { closed, peer_told, .. } = hand.end();
+    assert_eq!((closed, peer_told), (failed(&phase, Error::Aborted), false));
+}
+
+#[test]
+fn a_source_names_the_cause_even_if_it_learns_it_after_the_end() {
+    let phase = all().into_iter().find(|phase| phase.name == "between rounds").unwrap();
+    let mut hand = phase.hand.clone();
+    hand.broken = true;
+    hand.connection(ConnectionEvent::Disconnected);
+    assert_eq!(hand.orders(), [Order::Do(Operation::Disconnect)]);
+    let operation = FailedOperation::Receive { buffer: hand.posted.pop_front().unwrap() };
+    let error = TransportError::RetryExceeded;
+    hand.fail(operation, error);
+    assert_eq!(hand.end().closed, failed(&phase, Error::Transport { operation, error }));
+}
+
+#[test]
 fn an_owner_of_a_source_can_abort_until_the_guest_is_handed_over() {
     for phase in all().iter().filter(|phase| phase.calls.contains(&"abort")) {
         let mut hand = phase.hand.clone();
@@ -186,6 +210,22 @@ fn an_aborted_source_still_learns_that_everything_had_arrived() {
     let guest = GuestOwner::Destination;
     let closed = Closed { result: Err(Error::Aborted), guest, regions_left: 0 };
     assert_eq!(ending, Ending { closed, peer_told: true, disconnected: true });
+}
+
+#[test]
+fn a_source_that_loses_the_connection_first_still_learns_that_everything_had_arrived() {
+    let phase = all().into_iter().find(|phase| phase.name == "last message on its way").unwrap();
+    let mut disconnected = phase.hand.clone();
+    disconnected.connection(ConnectionEvent::Disconnected);
+    let mut failed = phase.hand;
+    let operation = FailedOperation::Receive { buffer: failed.posted.pop_front().unwrap() };
+    failed.fail(operation, TransportError::RetryExceeded);
+    for mut hand in [disconnected, failed] {
+        // The acknowledgement of the last message was on its way as well.
+        let ending = hand.end();
+        let closed = Closed { result: Ok(()), guest: GuestOwner::Destination, regions_left: 0 };
+        assert_eq!(ending, Ending { closed, peer_told: false, disconnected: true });
+    }
 }
 
 //= spec/text/10-errors.md#bounded-waits

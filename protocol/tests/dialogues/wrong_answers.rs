@@ -62,6 +62,15 @@ fn a_completion_that_answers_nothing_ends_a_migration_and_the_peer_is_told() {
 }
 
 #[test]
+fn a_zeroing_that_is_answered_twice_is_answered_once_too_often() {
+    let mut hand = destination_phases::phase("zeroing");
+    let zeroed = Completion::RamZeroed { block: BlockIndex::new(1), offset: BlockOffset::new(0) };
+    hand.complete(zeroed);
+    hand.complete(zeroed);
+    assert_eq!(hand.end().closed, misused(GuestOwner::Source));
+}
+
+#[test]
 fn a_connection_event_that_fits_no_phase_ends_a_migration() {
     let private_data = &[0, 0, 0, 1, 0, 0, 0, 0];
     let error = TransportError::Unreachable;

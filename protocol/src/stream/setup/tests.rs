@@ -305,6 +305,20 @@ fn page_sizes_are_told_from_guest_addresses_by_what_follows() {
 }
 
 #[test]
+fn numbers_that_do_not_start_with_a_zero_byte_are_no_page_sizes() {
+    let list = |numbers: &[u64]| {
+        let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+        let first = [block("pc.ram", 0x1000), numbers.collect()].concat();
+        let second = [&block("pc.rom", 0x1000)[..], &u64::MAX.to_be_bytes()].concat();
+        stream(&[&configuration(&["x-ignore-shared"]), &ram(0x2000, &[first, second])])
+    };
+    assert!(ram_blocks(&list(&[u64::MAX])).is_ok());
+    assert!(ram_blocks(&list(&[1 << 55, u64::MAX])).is_ok());
+    assert!(ram_blocks(&list(&[1 << 56, u64::MAX])).is_err());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "megabytes are too much for an interpreter")]
 fn many_guest_addresses_that_look_like_page_sizes_cost_no_more_than_the_list_is_long() {
     const PAGE: [u8; 8] = (1_u64 << 21).to_be_bytes();
     let many = RAM_BLOCKS_MAX - 1;
@@ -394,6 +408,7 @@ fn a_length_that_leaves_the_front_of_the_stream_is_rejected() {
 //= type=test
 //# [LIM-3] A destination MUST reject a migration of more than 16383 RAM blocks.
 #[test]
+#[cfg_attr(miri, ignore = "minutes for an interpreter")]
 fn more_blocks_than_one_answer_carries_are_rejected() {
     let blocks = |count: usize| -> Vec<_> {
         (0..count).map(|index| block(&format!("{index}"), 0x1000)).collect()
@@ -434,6 +449,7 @@ fn more_than_64_commands_are_rejected() {
 //# [LIM-6] A destination MUST NOT look for the RAM block list further back than 4587265 bytes from
 //# the hook word.
 #[test]
+#[cfg_attr(miri, ignore = "megabytes are too much for an interpreter")]
 fn the_list_is_not_looked_for_without_end() {
     let longest: Vec<_> = (0..16_383u32)
         .map(|index| {
