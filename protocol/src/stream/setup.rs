@@ -287,7 +287,7 @@ impl<'a> List<'a> {
         let offset = self.reader.offset();
         let found = self.reader.u64("page size of a RAM block")?;
         //= spec/text/08-stream.md#ram-block-list
-        //# [STR-29] A destination MUST reject a page size that is not a power of two.
+        //# [STR-29] A destination MUST reject a page size that is not a power of two below 2^56.
         if !found.is_power_of_two() || found > PAGE_SIZE_MAX {
             return Err(SetupError { offset, fault: SetupFault::PageSize { found } });
         }

@@ -228,7 +228,7 @@ fn a_page_size_gives_postcopy_away_without_its_command() {
 
 //= spec/text/08-stream.md#ram-block-list
 //= type=test
-//# [STR-29] A destination MUST reject a page size that is not a power of two.
+//# [STR-29] A destination MUST reject a page size that is not a power of two below 2^56.
 #[test]
 fn a_page_size_that_is_no_power_of_two_is_rejected() {
     for size in [0, 0x20_1000u64] {

@@ -89,7 +89,7 @@ error_names! {
     BlockExceedsTotal ["STR-25"] "a RAM block that is longer than what is left of the total";
     ListNotAtHook ["STR-26"] "a list that does not end where the hook word starts";
     DuplicateName ["STR-27"] "a name that comes twice";
-    BadPageSize ["STR-29"] "a page size that is not a power of two";
+    BadPageSize ["STR-29"] "a page size that is not a power of two below 2^56";
     CommandBeforeHook ["STR-2"] "the first other command of a round before the hook word";
     StreamInRound ["STR-3" "RND-1"] "`QEMU_FILE` between the first other command of a round and `REGISTER_FINISHED`";
     StreamIncomplete ["STR-40"] "a stream without the end marker and the whole description behind it";

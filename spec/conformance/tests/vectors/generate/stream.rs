@@ -542,6 +542,11 @@ fn page_sizes() -> Vec<Vector> {
             None,
             None,
         ),
+        wrong(
+            "STR-V093",
+            "a page size of 2^56, which might begin a name",
+            &[first.clone(), page(1 << 56)],
+        ),
     ]
 }
 
