@@ -538,14 +538,14 @@ fn page_sizes() -> Vec<Vector> {
             "STR-V092",
             "guest addresses that look like page sizes",
             &shared,
-            &[first, page(huge), rom_block.clone(), page(huge)],
+            &[first.clone(), page(huge), rom_block.clone(), page(huge)],
             None,
             None,
         ),
         wrong(
             "STR-V093",
             "a page size of 2^56, which might begin a name",
-            &[first.clone(), page(1 << 56)],
+            &[first, page(1 << 56)],
         ),
     ]
 }
