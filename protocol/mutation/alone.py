@@ -74,6 +74,8 @@ def run_to_its_end(command, environment):
     try:
         said, _ = child.communicate()
     except BaseException:
-        os.killpg(child.pid, signal.SIGKILL)
+        # It runs cargo in a process group of its own, and ends that only where it is asked to stop.
+        child.send_signal(signal.SIGINT)
+        child.wait()
         raise
     return said
