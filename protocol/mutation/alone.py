@@ -55,6 +55,8 @@ def judge(name, packages):
     # The tests have passed in the unchanged tree: the first stage looks.
     said = run_to_its_end(
         ["cargo", "mutants", "--in-place", "--baseline", "skip", "--timeout", str(SECONDS_MAX),
+         # Its own would take all cores, whatever CARGO_BUILD_JOBS says.
+         "--jobserver", "false",
          "--package", PACKAGE, *tests, "--dir", WORKSPACE, "--output", OUTPUT, "--colors", "never",
          "--re", "^" + re.escape(name) + "$"],
         os.environ | {"CARGO_TARGET_DIR": str(STATE / "alone-target"), "CARGO_PROFILE_DEV_DEBUG": "0"})
@@ -72,6 +74,8 @@ def run_to_its_end(command, environment):
     try:
         said, _ = child.communicate()
     except BaseException:
-        os.killpg(child.pid, signal.SIGKILL)
+        # It runs cargo in a process group of its own, and ends that only where it is asked to stop.
+        child.send_signal(signal.SIGINT)
+        child.wait()
         raise
     return said
