@@ -287,7 +287,7 @@ fn a_stream_without_a_block_list_says_what_stands_there() {
         (
             SetupFault::PageSize { found: 0x1001 },
             "found 0x1001 after a RAM block, expected the next name or a page size, which is a \
-             power of two",
+             power of two below 2^56",
         ),
         (
             SetupFault::NotAtHook { left: 4 },

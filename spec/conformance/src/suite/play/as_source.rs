@@ -236,7 +236,7 @@ impl Play<'_> {
         let reply = self.expect(Kind::RegisterResult, "REG-16")?;
         let results: Vec<_> = reply.commands().iter().filter_map(register_result).collect();
         let (got, wanted) = (results.len(), requests.len());
-        self.check(got == wanted, "REG-16", format!("{got} results for {wanted} requests"));
+        self.check(got == wanted, "REG-16", format!("of {wanted} requests it answers {got}"));
         self.take_ready()?;
         Ok(results)
     }

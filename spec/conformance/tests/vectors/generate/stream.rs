@@ -542,11 +542,7 @@ fn page_sizes() -> Vec<Vector> {
             None,
             None,
         ),
-        wrong(
-            "STR-V093",
-            "a page size of 2^56, which might begin a name",
-            &[first, page(1 << 56)],
-        ),
+        wrong("STR-V093", "a page size of 2^56, which might begin a name", &[first, page(1 << 56)]),
     ]
 }
 

@@ -299,7 +299,7 @@ fn repeat_of_result(play: &mut Play<'_>) -> Result<(), Stop> {
     play.send_commands(Kind::RegisterRequest, &[request; 3]);
     let reply = play.expect(Kind::RegisterResult, "REG-16")?;
     let (results, repeat) = (reply.commands().len(), reply.header.repeat);
-    play.check(results == 3, "REG-16", format!("{results} results for 3 requests"));
+    play.check(results == 3, "REG-16", format!("of 3 requests it answers {results}"));
     play.check(repeat == 3, "REG-16", format!("a `repeat` of {repeat} for 3 requests"));
     play.take_ready()
 }
