@@ -48,6 +48,7 @@ DESCRIPTORS_SPREAD = 64
 ENOUGH = 10
 
 COMPLETE = "complete"
+NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,16 @@ def ended(scene, side, folder):
     """How our destination ended: complete on both sides, or not, by name, and for neither."""
     code = side.wait(ENDS_WITHIN)
     wait_until_nothing_is_held(scene.machine, side)
+    if has_not_begun(side, code):
+        return NOT_BEGUN
     complete = is_complete(scene.machine, folder)
     scene.lab.check(complete == (code == 0), f"exit code {code} says whether it is complete")
     return COMPLETE if complete else named(scene, side)
+
+
+def has_not_begun(side, code):
+    """Whether the program was interrupted before it had said that it wants to hear of that."""
+    return code == -signal.SIGINT and not side.said()
 
 
 def named(scene, side):
@@ -171,12 +179,14 @@ def source_round(scene, name, moment, _bandwidth, strike):
     recording = recorded(scene)
     destination = scene.destination()
     side = scene.ours.start_sending(recording, name)
-    # Ours has no limit on its bandwidth, and is done in a second.
-    time.sleep(moment / 2)
+    time.sleep(moment)
     strike(scene, side, destination)
     code = side.wait(ENDS_WITHIN)
     wait_until_nothing_is_held(scene.machine, side)
-    ending = COMPLETE if code == 0 else named(scene, side)
+    if has_not_begun(side, code):
+        ending = NOT_BEGUN
+    else:
+        ending = COMPLETE if code == 0 else named(scene, side)
     destination.program.kill()
     scene.machine.run("rm", "-f", f"/run/lab/send-{name}.trace")
     return ending
