@@ -49,6 +49,7 @@ ENOUGH = 10
 
 COMPLETE = "complete"
 NOT_BEGUN = "not begun"
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ def ended(scene, side, folder):
 
 
 def has_not_begun(side, code):
-    """Whether the program was interrupted before it had said that it wants to hear of that."""
-    return code == -signal.SIGINT and not side.said()
+    """Whether the program was interrupted before it had begun to listen or to connect."""
+    return code in (-signal.SIGINT, INTERRUPTED) and not side.said()
 
 
 def named(scene, side):
