@@ -16,7 +16,6 @@ mod machine;
 mod made_up;
 pub mod message;
 pub mod naive;
-pub mod names;
 pub mod pair;
 pub mod private_data;
 pub mod recording;

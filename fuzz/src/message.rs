@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use rdma_migration_conformance::codec::{Command, Header as SuiteHeader};
 use rdma_migration_conformance::vectors::message::read_message;
+use rdma_migration_conformance::vectors::protocol_name;
 use rdma_migration_protocol::limits::CONTROL_BUFFER_BYTES;
 use rdma_migration_protocol::wire::{Entries, Entry, Header, Message};
 
-use crate::{naive, names};
+use crate::naive;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CONTROL_BUFFER_BYTES]);
@@ -63,7 +64,8 @@ pub fn differ(bytes: &[u8]) {
             assert_eq!(our_fields(message), naive.entries);
         }
         (Err(fault), Err(name)) => {
-            let ours = names::of_message(fault);
+            let ours =
+                protocol_name::of_message(fault).expect("every fault of a message has a name");
             assert!(naive.faults.contains(&ours), "{ours} is not among {:?}", naive.faults);
             assert!(naive.faults.contains(name), "{name} is not among {:?}", naive.faults);
         }

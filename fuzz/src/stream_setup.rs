@@ -1,12 +1,13 @@
 //! The front of a migration stream, in which the list of RAM blocks is found.
 
 use rdma_migration_conformance::vectors::error_name::ErrorName;
+use rdma_migration_conformance::vectors::protocol_name;
 use rdma_migration_conformance::vectors::stream::read_stream;
 use rdma_migration_protocol::limits::STREAM_SETUP_HEAP_BYTES_MAX;
 use rdma_migration_protocol::stream::setup::{Setup, SetupFault, Unsupported, ram_blocks};
 
 use crate::allocator::measure;
-use crate::{naive, names};
+use crate::naive;
 
 /// What the reading of a byte of the stream allocates at most: a block takes 10 bytes or more.
 const HEAP_PER_BYTE_MAX: usize = 40;
@@ -45,7 +46,10 @@ pub fn drive(stream: &[u8]) {
             let either = stream.len() < 16
                 && matches!(error.fault, SetupFault::NoHook { .. })
                 && name == ErrorName::StreamTruncated;
-            assert!(either || names::of_stream(&error.fault) == name, "{error}, {name}");
+            assert!(
+                either || protocol_name::of_stream(&error.fault) == Some(name),
+                "{error}, {name}"
+            );
         }
         (ours, suite) => panic!("protocol: {ours:?}, suite: {suite:?}, naive: {naive:?}"),
     }

@@ -9,6 +9,7 @@ pub mod dialogue;
 pub mod error_name;
 pub mod judge;
 pub mod message;
+pub mod protocol_name;
 pub mod reading;
 mod regions;
 pub mod stream;

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use rdma_migration_conformance::vectors::error_name::ErrorName;
+use rdma_migration_conformance::vectors::protocol_name::of_message;
 use rdma_migration_conformance::vectors::reading::MessageReading;
 use rdma_migration_conformance::vectors::vector::{Act, Case, Dialogue, Step, Verdict};
 use rdma_migration_protocol::error::{Error, Incompatibility, Misbehavior};
@@ -119,19 +120,7 @@ pub(crate) fn name(error: &Error, at_source: bool) -> ErrorName {
 }
 
 pub(crate) fn malformed_name(malformed: &Malformed) -> ErrorName {
-    match malformed {
-        Malformed::HeaderTruncated { .. } => ErrorName::HeaderTruncated,
-        Malformed::UnknownKind { .. } => ErrorName::UnknownType,
-        Malformed::PayloadTooLong { .. } => ErrorName::LengthTooLarge,
-        Malformed::LengthMismatch { .. } => ErrorName::LengthMismatch,
-        Malformed::UnexpectedPayload { .. } => ErrorName::UnexpectedPayload,
-        Malformed::EmptyStream => ErrorName::EmptyStream,
-        Malformed::RepeatOutOfRange { .. } => ErrorName::RepeatOutOfRange,
-        Malformed::PayloadNotRepeat { .. } => ErrorName::PayloadNotRepeat,
-        Malformed::PartialRamBlock { .. } => ErrorName::PartialRamBlock,
-        Malformed::PrivateDataTooShort { .. } => ErrorName::PrivateDataTruncated,
-        other => panic!("{other:?} has no name"),
-    }
+    of_message(malformed).unwrap_or_else(|| panic!("{malformed:?} has no name"))
 }
 
 fn misbehavior_name(misbehavior: &Misbehavior, at_source: bool) -> ErrorName {

@@ -4,6 +4,7 @@
 use rdma_migration_conformance::vectors::all;
 use rdma_migration_conformance::vectors::error_name::ErrorName;
 use rdma_migration_conformance::vectors::judge::compare;
+use rdma_migration_conformance::vectors::protocol_name::of_stream;
 use rdma_migration_conformance::vectors::reading::{
     CapabilitiesReading, Entries, Entry, MessageReading, NamedBlock, StreamEndReading,
     StreamReading, Wide,
@@ -165,24 +166,7 @@ fn as_a_set(mut reading: StreamReading) -> StreamReading {
 }
 
 pub(crate) fn fault_name(fault: &SetupFault) -> ErrorName {
-    match fault {
-        SetupFault::Truncated { .. } => ErrorName::StreamTruncated,
-        SetupFault::Magic { .. } => ErrorName::BadMagic,
-        SetupFault::Version { .. } => ErrorName::BadVersion,
-        SetupFault::NoHook { .. } => ErrorName::NoHook,
-        SetupFault::NoRamSection { .. } => ErrorName::NoRamSection,
-        SetupFault::TooManyCapabilities { .. } => ErrorName::TooManyCapabilities,
-        SetupFault::TooManyCommands => ErrorName::TooManyCommands,
-        SetupFault::TooManyBlocks { .. } => ErrorName::TooManyBlocks,
-        SetupFault::NoBlocks => ErrorName::NoRamBlocks,
-        SetupFault::EmptyName => ErrorName::EmptyName,
-        SetupFault::EmptyBlock => ErrorName::EmptyBlock,
-        SetupFault::BlockExceedsTotal { .. } => ErrorName::BlockExceedsTotal,
-        SetupFault::PageSize { .. } => ErrorName::BadPageSize,
-        SetupFault::NotAtHook { .. } => ErrorName::ListNotAtHook,
-        SetupFault::DuplicateName { .. } => ErrorName::DuplicateName,
-        other => panic!("{other:?} has no name"),
-    }
+    of_stream(fault).unwrap_or_else(|| panic!("{fault:?} has no name"))
 }
 
 #[test]

@@ -1,18 +1,15 @@
-//! The published names of what this project's decoders find wrong, so that other decoders can be
-//! held against them.
+//! The published names of what the protocol crate's decoders find wrong, so that they and others can
+//! be held against one another.
 
-use rdma_migration_conformance::vectors::error_name::ErrorName;
 use rdma_migration_protocol::stream::setup::SetupFault;
 use rdma_migration_protocol::wire::Malformed;
 
-/// The name of a fault in a message or in private data.
-///
-/// # Panics
-///
-/// If it has none.
+use super::error_name::ErrorName;
+
+/// The name of a fault in a message or in private data, if it has one.
 #[must_use]
-pub fn of_message(malformed: &Malformed) -> ErrorName {
-    match malformed {
+pub const fn of_message(malformed: &Malformed) -> Option<ErrorName> {
+    Some(match malformed {
         Malformed::HeaderTruncated { .. } => ErrorName::HeaderTruncated,
         Malformed::UnknownKind { .. } => ErrorName::UnknownType,
         Malformed::PayloadTooLong { .. } => ErrorName::LengthTooLarge,
@@ -23,18 +20,14 @@ pub fn of_message(malformed: &Malformed) -> ErrorName {
         Malformed::PayloadNotRepeat { .. } => ErrorName::PayloadNotRepeat,
         Malformed::PartialRamBlock { .. } => ErrorName::PartialRamBlock,
         Malformed::PrivateDataTooShort { .. } => ErrorName::PrivateDataTruncated,
-        other => panic!("{other:?} has no name"),
-    }
+        _ => return None,
+    })
 }
 
-/// The name of a fault in the front of a stream.
-///
-/// # Panics
-///
-/// If it has none.
+/// The name of a fault in the front of a stream, if it has one.
 #[must_use]
-pub fn of_stream(fault: &SetupFault) -> ErrorName {
-    match fault {
+pub const fn of_stream(fault: &SetupFault) -> Option<ErrorName> {
+    Some(match fault {
         SetupFault::Truncated { .. } => ErrorName::StreamTruncated,
         SetupFault::Magic { .. } => ErrorName::BadMagic,
         SetupFault::Version { .. } => ErrorName::BadVersion,
@@ -50,6 +43,6 @@ pub fn of_stream(fault: &SetupFault) -> ErrorName {
         SetupFault::PageSize { .. } => ErrorName::BadPageSize,
         SetupFault::NotAtHook { .. } => ErrorName::ListNotAtHook,
         SetupFault::DuplicateName { .. } => ErrorName::DuplicateName,
-        other => panic!("{other:?} has no name"),
-    }
+        _ => return None,
+    })
 }
