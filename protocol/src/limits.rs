@@ -63,8 +63,15 @@ pub const RAM_WORK_QUEUED_MAX: usize = 256;
 /// Deregistrations that may fail in one migration, a side, before a region is given up for lost.
 pub const DEREGISTRATION_FAILURES_MAX: u8 = 3;
 
-/// How far ahead in them a source asks for scans.
-pub const SCAN_AHEAD_MAX: usize = 8;
+/// Scans that a source has asked for at once.
+pub const SCANS_MAX: usize = 16;
+
+/// Chunks that a source registers with one request, unless it is configured otherwise.
+pub const SPAN_CHUNKS_DEFAULT: u32 = 64;
+
+/// Writes that a source with look-ahead lets go before a command that waits for its READY: enough
+/// to keep the link busy meanwhile, and no more, because the command queues behind them.
+pub const WRITES_BEFORE_COMMAND_MAX: u32 = 2;
 
 /// Bytes of heap that a command in a control message costs its receiver at most: what is remembered
 /// of it, and for a moment its result, or what is remembered once more while it is taken back.
@@ -114,4 +121,4 @@ const _: () = assert!(CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!(SIGNAL_INTERVAL_DEFAULT > 0);
 const _: () = assert!(SENDS_OUTSTANDING_MAX < RECEIVE_BUFFERS);
 const _: () = assert!(SIGNAL_INTERVAL_DEFAULT < WRITES_IN_FLIGHT_DEFAULT);
-const _: () = assert!(SCAN_AHEAD_MAX <= RAM_WORK_QUEUED_MAX);
+const _: () = assert!(SCANS_MAX <= RAM_WORK_QUEUED_MAX);

@@ -88,6 +88,12 @@ impl Blocks {
         held.first_chunk.checked_add(u32::try_from(chunk).ok()?).map(RegionId)
     }
 
+    /// The number in its block of a chunk of that block.
+    pub(crate) fn chunk_in_block(&self, block: BlockIndex, chunk: RegionId) -> Option<u64> {
+        let first = self.get(block)?.first_chunk;
+        chunk.0.checked_sub(first).map(u64::from)
+    }
+
     /// First byte and length of `count` chunks of a block from `chunk` on, up to the block's end.
     pub(crate) fn span(
         &self,

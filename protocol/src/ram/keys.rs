@@ -1,6 +1,5 @@
 //! The source's table: for each chunk the destination's key, and our own registration of it.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::block::Blocks;
@@ -32,14 +31,16 @@ pub(crate) enum Local {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Entry {
+    /// The region that the chunk belongs to. What is known of that stands at its first chunk.
+    region: RegionId,
     remote: Remote,
     local: Local,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 16, "a chunk of a large guest costs at most 16 bytes");
 
-/// Keys and registrations by region: a chunk, or the whole block where all RAM is pinned, which then
-/// goes by its first chunk's number.
+/// Keys and registrations by region: a chunk; a span of them that was asked for at once; or the whole
+/// block where all RAM is pinned. A region goes by its first chunk's number.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Keys {
     pin_all: bool,
@@ -51,9 +52,9 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(blocks: &Blocks, pin_all: bool) -> Self {
-        let chunks = usize::try_from(blocks.chunks()).unwrap_or(usize::MAX);
-        let entry = Entry { remote: Remote::Unknown, local: Local::Absent };
-        Self { pin_all, entries: vec![entry; chunks], ..Self::default() }
+        let (remote, local) = (Remote::Unknown, Local::Absent);
+        let entry = |chunk| Entry { region: RegionId(chunk), remote, local };
+        Self { pin_all, entries: (0..blocks.chunks()).map(entry).collect(), ..Self::default() }
     }
 
     /// The region that holds this byte.
@@ -63,8 +64,43 @@ impl Keys {
         block: BlockIndex,
         offset: BlockOffset,
     ) -> Option<RegionId> {
-        let in_region = if self.pin_all { BlockOffset::new(0) } else { offset };
-        blocks.chunk(block, in_region)
+        if self.pin_all {
+            return blocks.chunk(block, BlockOffset::new(0));
+        }
+        let chunk = blocks.chunk(block, offset)?;
+        Some(self.entries.get(index(chunk))?.region)
+    }
+
+    /// The region that holds a block's chunk, where chunks are registered as they are needed.
+    pub(crate) fn region_of_chunk(
+        &self,
+        blocks: &Blocks,
+        block: BlockIndex,
+        chunk: u64,
+    ) -> Option<RegionId> {
+        let chunk = blocks.numbered_chunk(block, chunk)?;
+        Some(self.entries.get(index(chunk))?.region)
+    }
+
+    /// How many chunks a region has.
+    pub(crate) fn chunks(&self, region: RegionId) -> usize {
+        let rest = self.entries.iter().skip(index(region));
+        rest.take_while(|entry| entry.region == region).count()
+    }
+
+    /// Whether nothing is registered of a chunk on either side, and nothing is asked for.
+    pub(crate) fn is_free(&self, chunk: RegionId) -> bool {
+        let entry = self.entries.get(index(chunk));
+        entry.is_some_and(|entry| {
+            (entry.region, entry.remote, entry.local) == (chunk, Remote::Unknown, Local::Absent)
+        })
+    }
+
+    /// Makes one region of chunks that the caller has found free.
+    pub(crate) fn join(&mut self, first: RegionId, count: usize) {
+        for entry in self.entries.iter_mut().skip(index(first)).take(count) {
+            entry.region = first;
+        }
     }
 
     pub(crate) fn state(&self, region: RegionId) -> Option<(Remote, Local)> {
@@ -76,6 +112,7 @@ impl Keys {
         if let Some(entry) = self.entries.get_mut(index(region)) {
             entry.remote = remote;
         }
+        self.dissolve(region);
     }
 
     /// Registration of a region is ordered.
@@ -127,11 +164,23 @@ impl Keys {
         if changed && self.ledger.release_ended(region, success) == Released::Again {
             self.change(region, Local::Absent, Local::Registered);
         }
+        self.dissolve(region);
         changed
     }
 
     pub(crate) const fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Makes single chunks of a region that is registered on neither side any more.
+    fn dissolve(&mut self, region: RegionId) {
+        if self.state(region) != Some((Remote::Unknown, Local::Absent)) {
+            return;
+        }
+        let rest = self.entries.iter_mut().zip(0..).skip(index(region));
+        for (entry, chunk) in rest.take_while(|(entry, _)| entry.region == region) {
+            entry.region = RegionId(chunk);
+        }
     }
 
     fn release(&mut self, region: RegionId, from: Local) -> Option<RegionId> {

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::block::Blocks;
 use crate::address::{BlockIndex, BlockOffset};
-use crate::limits::{RAM_WORK_QUEUED_MAX, SCAN_AHEAD_MAX};
+use crate::limits::{RAM_WORK_QUEUED_MAX, SCANS_MAX};
 use crate::transport::RegionId;
 
 /// What is known of a run's contents.
@@ -14,6 +14,8 @@ pub(crate) enum Scan {
     Running,
     Zero,
     NonZero,
+    /// The destination was told to set it to zero: nothing is left to do.
+    Told,
 }
 
 /// Adjacent bytes of one chunk.
@@ -36,10 +38,15 @@ pub(crate) enum Work {
     },
 }
 
-/// The work that was accepted and is not done yet.
+/// The work that was accepted and is not done yet. It is gone through three times: what needs a scan
+/// is scanned, what needs a command is commanded, and from its head it is written.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Queue {
     work: VecDeque<Work>,
+    /// How much of it, from the head on, needs no scan any more.
+    scanned: usize,
+    /// How much of it, from the head on, needs no command any more.
+    commanded: usize,
     /// Scans that the transport has not answered.
     scanning: usize,
 }
@@ -92,21 +99,57 @@ impl Queue {
         room
     }
 
-    /// The work to do next. The last run may still grow and is held back until it fills its chunk,
-    /// other work follows, or `sealed` says that no more will come: then there is none only where
-    /// everything is done.
+    /// What is written next, if it is a run.
     pub(crate) fn head(&self, blocks: &Blocks, sealed: bool) -> Option<Work> {
-        let head = *self.work.front()?;
-        let complete = match head {
-            Work::Run(run) => sealed || self.work.len() > 1 || run.fills_its_chunk(blocks),
-            Work::Unregister { .. } => true,
-        };
-        complete.then_some(head)
+        self.complete(0, blocks, sealed)
     }
 
-    /// The head is done.
+    /// The head is done, and so is what was told behind it.
     pub(crate) fn pop(&mut self) {
-        self.work.pop_front();
+        self.drop_head();
+        while matches!(self.work.front(), Some(Work::Run(run)) if run.scan == Scan::Told) {
+            self.drop_head();
+        }
+    }
+
+    /// The first work that may need a command.
+    pub(crate) fn uncommanded(&self, blocks: &Blocks, sealed: bool) -> Option<Work> {
+        self.complete(self.commanded, blocks, sealed)
+    }
+
+    /// Whether that is the head: everything before it is done.
+    pub(crate) const fn uncommanded_is_head(&self) -> bool {
+        self.commanded == 0
+    }
+
+    /// That work needs no command, or has had it.
+    pub(crate) const fn commanded(&mut self) {
+        self.commanded += 1;
+    }
+
+    /// The first work that needed a command has had it, and that was all there was to do.
+    pub(crate) fn told(&mut self) {
+        if let Some(Work::Run(run)) = self.work.get_mut(self.commanded) {
+            run.scan = Scan::Told;
+        }
+        self.commanded += 1;
+    }
+
+    pub(crate) fn front(&self) -> Option<Work> {
+        self.work.front().copied()
+    }
+
+    /// The runs from the first work on that may need a command, up to other work.
+    pub(crate) fn uncommanded_runs<'a>(
+        &'a self,
+        blocks: &'a Blocks,
+        sealed: bool,
+    ) -> impl Iterator<Item = Run> + 'a {
+        let works = (self.commanded..).map_while(move |at| self.complete(at, blocks, sealed));
+        works.map_while(|work| match work {
+            Work::Run(run) => Some(run),
+            Work::Unregister { .. } => None,
+        })
     }
 
     /// The next run to scan: one whose contents decide what is done with it. A run waits until it is
@@ -118,26 +161,33 @@ impl Queue {
         sealed: bool,
         contents_matter: impl Fn(&Run) -> bool,
     ) -> Option<Run> {
-        let queued = self.work.len();
-        let chosen = self.work.iter().take(SCAN_AHEAD_MAX).enumerate().find(|(position, work)| {
-            let Work::Run(run) = work else { return false };
-            let complete = sealed || position + 1 < queued || run.fills_its_chunk(blocks);
-            let wanted = complete && run.scan == Scan::Unknown && contents_matter(run);
+        while self.scanning < SCANS_MAX {
+            let Work::Run(run) = self.complete(self.scanned, blocks, sealed)? else { return None };
             let chunk = run.chunk(blocks);
-            let mut earlier = self.work.iter().take(*position);
-            wanted
-                && !earlier.any(|work| matches!(work, Work::Run(run) if run.chunk(blocks) == chunk))
-        });
-        let (position, _) = chosen?;
-        let Work::Run(run) = self.work.get_mut(position)? else { return None };
-        run.scan = Scan::Running;
-        self.scanning += 1;
-        Some(*run)
+            let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
+            let earlier = before.rev().find_map(|work| match work {
+                Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
+                _ => None,
+            });
+            let wanted = contents_matter(&run) && earlier != Some(Scan::NonZero);
+            if wanted && matches!(earlier, Some(Scan::Running | Scan::Zero)) {
+                return None;
+            }
+            self.scanned += 1;
+            let at = self.scanned - 1;
+            if let Some(Work::Run(run)) = self.work.get_mut(at).filter(|_| wanted) {
+                run.scan = Scan::Running;
+                self.scanning += 1;
+                return Some(*run);
+            }
+        }
+        None
     }
 
     /// A scan was answered. False where none was under way.
     pub(crate) fn scanned(&mut self, block: BlockIndex, offset: BlockOffset, scan: Scan) -> bool {
-        let run = self.work.iter_mut().find_map(|work| match work {
+        // What needs no command any more is not being scanned either.
+        let run = self.work.iter_mut().skip(self.commanded).find_map(|work| match work {
             Work::Run(run)
                 if (run.block, run.offset, run.scan) == (block, offset, Scan::Running) =>
             {
@@ -149,6 +199,23 @@ impl Queue {
         run.scan = scan;
         self.scanning -= 1;
         true
+    }
+
+    /// The work at a place. The last run may still grow and is held back until it fills its chunk,
+    /// other work follows, or `sealed` says that no more will come.
+    fn complete(&self, at: usize, blocks: &Blocks, sealed: bool) -> Option<Work> {
+        let work = *self.work.get(at)?;
+        let complete = match work {
+            Work::Run(run) => sealed || at + 1 < self.work.len() || run.fills_its_chunk(blocks),
+            Work::Unregister { .. } => true,
+        };
+        complete.then_some(work)
+    }
+
+    fn drop_head(&mut self) {
+        self.work.pop_front();
+        self.scanned = self.scanned.saturating_sub(1);
+        self.commanded = self.commanded.saturating_sub(1);
     }
 
     fn extend(&mut self, blocks: &Blocks, block: BlockIndex, at: BlockOffset, piece: u64) -> bool {

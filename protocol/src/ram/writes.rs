@@ -33,6 +33,11 @@ impl Writes {
         self.in_flight == 0
     }
 
+    /// Writes of which an acknowledgement will tell.
+    pub(crate) const fn acknowledgements_due(&self) -> u32 {
+        self.in_flight - self.unsignaled
+    }
+
     /// A write is issued; returns whether it has to be signaled. `last`: no other follows at once.
     //= spec/text/06-ram-writes.md#completions
     //# [WRITE-3] A source MUST ask for the completion of the last write before it waits for writes.

@@ -3,8 +3,47 @@
 use crate::connection::PinAllOffer;
 use crate::deadline::Timeouts;
 use crate::error::Misuse;
-use crate::limits::{SIGNAL_INTERVAL_DEFAULT, WRITES_IN_FLIGHT_DEFAULT};
+use crate::limits::{SIGNAL_INTERVAL_DEFAULT, SPAN_CHUNKS_DEFAULT, WRITES_IN_FLIGHT_DEFAULT};
 use crate::ram::ChunkSize;
+
+/// How a source asks for registrations where chunks are registered as they are needed. On the wire
+/// each of them is what every destination of version 1 takes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Registration {
+    /// One chunk a request, when its turn has come, as QEMU does.
+    Chunks,
+    /// Adjacent chunks by one request, when their turn has come.
+    Spans {
+        /// The most chunks of one request, at least 1.
+        chunks_max: u32,
+    },
+    /// Adjacent chunks by one request, which leaves before what was granted earlier is written:
+    /// both sides register while the link is busy.
+    LookAhead {
+        /// The most chunks of one request, at least 1.
+        chunks_max: u32,
+    },
+}
+
+impl Registration {
+    /// The most chunks of one request.
+    pub(super) const fn chunks_max(self) -> u32 {
+        match self {
+            Self::Chunks => 1,
+            Self::Spans { chunks_max } | Self::LookAhead { chunks_max } => chunks_max,
+        }
+    }
+
+    pub(super) const fn looks_ahead(self) -> bool {
+        matches!(self, Self::LookAhead { .. })
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self::LookAhead { chunks_max: SPAN_CHUNKS_DEFAULT }
+    }
+}
 
 /// The configuration of a [`Source`](super::Source).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -13,6 +52,9 @@ pub struct SourceConfig {
     pub pin_all: PinAllOffer,
     /// The chunk size, which the destination has to share. Default 1 MiB.
     pub chunk_size: ChunkSize,
+    /// How chunks are registered where not all RAM is pinned. Default: spans of up to 64 chunks, with
+    /// look-ahead.
+    pub registration: Registration,
     /// One write in so many asks for a completion. At least 1; default 64.
     pub signal_interval: u32,
     /// Writes in flight at the most, at least 1. The transport's send queue needs room for them and
@@ -31,6 +73,7 @@ impl Default for SourceConfig {
         Self {
             pin_all: PinAllOffer::Never,
             chunk_size: ChunkSize::default(),
+            registration: Registration::default(),
             signal_interval: SIGNAL_INTERVAL_DEFAULT,
             writes_in_flight_max: WRITES_IN_FLIGHT_DEFAULT,
             peer_unregisters: false,
@@ -41,6 +84,9 @@ impl Default for SourceConfig {
 
 impl SourceConfig {
     pub(crate) fn check(&self) -> Result<(), Misuse> {
+        if self.registration.chunks_max() == 0 {
+            return Err(Misuse::Limit { name: "registration" });
+        }
         if self.signal_interval == 0 {
             return Err(Misuse::Limit { name: "signal_interval" });
         }

@@ -10,6 +10,7 @@
 
 mod blocks;
 mod closing;
+mod commands;
 mod config;
 mod event;
 mod input;
@@ -19,7 +20,7 @@ mod state;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-pub use config::SourceConfig;
+pub use config::{Registration, SourceConfig};
 pub use event::SourceEvent;
 use state::{Asked, Handover, Phase, RemoteBlock};
 

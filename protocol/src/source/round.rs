@@ -2,11 +2,12 @@
 
 use super::state::{Asked, Phase};
 use super::{Source, SourceEvent};
-use crate::address::RamAddress;
+use crate::address::BlockIndex;
 use crate::error::Error;
-use crate::ram::{Local, Remote, Run, Scan, Work};
+use crate::limits::WRITES_BEFORE_COMMAND_MAX;
+use crate::ram::{Local, Remote, Run, Work};
 use crate::transport::{Access, Operation, RegionId, WriteRam};
-use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
+use crate::wire::Message;
 
 impl Source {
     pub(super) fn round_operation(
@@ -27,19 +28,16 @@ impl Source {
             let Run { block, offset, length, .. } = run;
             return Ok(Some(Operation::ScanRam { block, offset, length }));
         }
+        if let Some(operation) = self.command_operation(finishing, buffer)? {
+            return Ok(Some(operation));
+        }
+        if let Some(operation) = self.register_asked() {
+            return Ok(Some(operation));
+        }
         match self.queue.head(&self.blocks, finishing) {
-            Some(Work::Run(run)) => self.run_operation(run, finishing, buffer),
-            Some(Work::Unregister { block, chunk }) => {
-                match self.blocks.numbered_chunk(block, chunk) {
-                    Some(region) => {
-                        let request = UnregisterRequest { chunk, block };
-                        self.unregister_operation(request, region, finishing, buffer)
-                    }
-                    None => Ok(None),
-                }
-            }
-            None if finishing => self.finish_operation(buffer),
-            None => Ok(None),
+            Some(Work::Run(run)) => Ok(self.run_operation(run, finishing)),
+            None if finishing && self.queue.is_empty() => self.finish_operation(buffer),
+            Some(Work::Unregister { .. }) | None => Ok(None),
         }
     }
 
@@ -56,38 +54,33 @@ impl Source {
         })
     }
 
-    fn run_operation(
-        &mut self,
-        run: Run,
-        finishing: bool,
-        buffer: &mut [u8],
-    ) -> Result<Option<Operation>, Error> {
-        let Some(region) = self.keys.region(&self.blocks, run.block, run.offset) else {
-            return Ok(None);
-        };
-        match (self.keys.state(region), run.scan) {
+    /// Registers our own half of what the destination was asked for, while it registers its.
+    fn register_asked(&mut self) -> Option<Operation> {
+        let Asked::Register { block, region } = self.asked else { return None };
+        self.register_operation(block, region)
+    }
+
+    fn register_operation(&mut self, block: BlockIndex, region: RegionId) -> Option<Operation> {
+        if !matches!(self.keys.state(region), Some((_, Local::Absent))) {
+            return None;
+        }
+        let chunk = self.blocks.chunk_in_block(block, region)?;
+        let chunks = u64::try_from(self.keys.chunks(region)).ok()?;
+        let (offset, length) = self.blocks.span(block, chunk, chunks)?;
+        self.keys.register(region);
+        let access = Access::LocalRead;
+        Some(Operation::RegisterMemory { region, block, offset, length, access })
+    }
+
+    fn run_operation(&mut self, run: Run, finishing: bool) -> Option<Operation> {
+        let region = self.keys.region(&self.blocks, run.block, run.offset)?;
+        match self.keys.state(region)? {
             //= spec/text/05-registration.md#keys
             //# [REG-10] A source MUST hold the destination's key for the place that it writes to.
-            (Some((Remote::Granted(_), Local::Registered)), _) => {
-                Ok(self.write_operation(run, region, finishing))
-            }
-            (Some((Remote::Requested | Remote::Granted(_), Local::Absent)), _) => {
-                Ok(self.register_operation(run, region))
-            }
-            (Some((Remote::Unknown, _)), Scan::Zero) => self.compress_operation(run, buffer),
-            (Some((Remote::Unknown, _)), Scan::NonZero) => {
-                self.request_operation(run, region, buffer)
-            }
-            (Some((Remote::Unknown, _)), Scan::Unknown | Scan::Running)
-            | (
-                Some((
-                    Remote::Requested | Remote::Granted(_),
-                    Local::Registering | Local::Surplus | Local::Releasing,
-                )),
-                _,
-            )
-            | (Some((Remote::Requested, Local::Registered)), _)
-            | (Some((Remote::Unregistering, _)) | None, _) => Ok(None),
+            (Remote::Granted(_), Local::Registered) => self.write_operation(run, region, finishing),
+            (Remote::Granted(_), Local::Absent) => self.register_operation(run.block, region),
+            (Remote::Granted(_), Local::Registering | Local::Surplus | Local::Releasing)
+            | (Remote::Unknown | Remote::Requested | Remote::Unregistering, _) => None,
         }
     }
 
@@ -97,14 +90,22 @@ impl Source {
         region: RegionId,
         finishing: bool,
     ) -> Option<Operation> {
-        let write = self.write_of(run, region).filter(|_| self.writes.has_room())?;
+        let write = self.write_of(run, region).filter(|_| self.may_write(finishing))?;
         self.done();
         let more = match self.queue.head(&self.blocks, finishing) {
             Some(Work::Run(next)) => self.is_writable(next),
             Some(Work::Unregister { .. }) | None => false,
         };
-        let signaled = self.writes.issued(!more);
+        let signaled = self.writes.issued(!more || self.command_is_next(finishing));
         Some(Operation::WriteRam(WriteRam { signaled, ..write }))
+    }
+
+    /// Whether a write may go now. While a command waits for its READY, which is on its way, few may:
+    /// it would queue behind them.
+    fn may_write(&self, finishing: bool) -> bool {
+        let held_back = self.writes.acknowledgements_due() >= WRITES_BEFORE_COMMAND_MAX
+            && self.command_is_next(finishing);
+        self.writes.has_room() && !held_back
     }
 
     /// Where the two address spaces meet: a place in our block becomes one in the destination's
@@ -121,86 +122,18 @@ impl Source {
         Some(WriteRam { region, block, offset, length, remote_address, rkey, signaled })
     }
 
+    /// Whether a command would leave now, were there a READY for it, and READY is what comes next.
+    fn command_is_next(&self, finishing: bool) -> bool {
+        let awaits_ready = self.exchange.reply_due().is_none() && !self.may_send_command();
+        awaits_ready
+            && self.config.registration.looks_ahead()
+            && self.has_command_on_ram(finishing)
+    }
+
     fn is_writable(&self, run: Run) -> bool {
         let region = self.keys.region(&self.blocks, run.block, run.offset);
         let state = region.and_then(|region| self.keys.state(region));
         matches!(state, Some((Remote::Granted(_), Local::Registered)))
-    }
-
-    /// Registers our own side of a chunk, while the destination registers its.
-    fn register_operation(&mut self, run: Run, region: RegionId) -> Option<Operation> {
-        let chunk = self.config.chunk_size.of(run.offset.get());
-        let (offset, length) = self.blocks.span(run.block, chunk, 1)?;
-        self.keys.register(region);
-        let (block, access) = (run.block, Access::LocalRead);
-        Some(Operation::RegisterMemory { region, block, offset, length, access })
-    }
-
-    fn request_operation(
-        &mut self,
-        run: Run,
-        region: RegionId,
-        buffer: &mut [u8],
-    ) -> Result<Option<Operation>, Error> {
-        let Some(address) = self.ram_address(run) else { return Ok(None) };
-        let request = RegisterRequest { address, block: run.block, chunks: 0 };
-        let message = Message::RegisterRequest(Entries::new(core::slice::from_ref(&request)));
-        let operation = self.send_command(&message, Some(Kind::RegisterResult), buffer)?;
-        if operation.is_some() {
-            self.keys.set_remote(region, Remote::Requested);
-            self.asked = Asked::Register { block: run.block, region };
-        }
-        Ok(operation)
-    }
-
-    fn compress_operation(
-        &mut self,
-        run: Run,
-        buffer: &mut [u8],
-    ) -> Result<Option<Operation>, Error> {
-        let Some(offset) = self.ram_address(run) else { return Ok(None) };
-        //= spec/text/07-zero-pages.md#use
-        //# [ZERO-11] A source MUST send COMPRESS with a `value` of 0.
-        //= spec/text/07-zero-pages.md#use
-        //# [ZERO-15] A source MUST put one command into a COMPRESS message.
-        let zero = Compress { value: 0, block: run.block, offset, length: run.length };
-        let message = Message::Compress(Entries::new(core::slice::from_ref(&zero)));
-        let operation = self.send_command(&message, None, buffer)?;
-        if operation.is_some() {
-            self.done();
-        }
-        Ok(operation)
-    }
-
-    fn unregister_operation(
-        &mut self,
-        request: UnregisterRequest,
-        region: RegionId,
-        finishing: bool,
-        buffer: &mut [u8],
-    ) -> Result<Option<Operation>, Error> {
-        match self.keys.state(region) {
-            //= spec/text/05-registration.md#unregistration
-            //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.
-            Some((Remote::Granted(_), Local::Registered)) if self.writes.is_idle() => {
-                let message =
-                    Message::UnregisterRequest(Entries::new(core::slice::from_ref(&request)));
-                let reply = Some(Kind::UnregisterFinished);
-                let operation = self.send_command(&message, reply, buffer)?;
-                if operation.is_some() {
-                    //= spec/text/05-registration.md#unregistration
-                    //# [REG-34] A source MUST NOT use a key whose unregistration it has asked for.
-                    self.keys.set_remote(region, Remote::Unregistering);
-                    self.asked = Asked::Unregister { region };
-                }
-                Ok(operation)
-            }
-            Some((Remote::Granted(_) | Remote::Unregistering | Remote::Requested, _)) => Ok(None),
-            Some((Remote::Unknown, _)) | None => {
-                self.done();
-                self.round_operation(finishing, buffer)
-            }
-        }
     }
 
     //= spec/text/06-ram-writes.md#completions
@@ -227,10 +160,5 @@ impl Source {
             self.ram_refused = false;
             self.events.push_back(SourceEvent::RamWritable);
         }
-    }
-
-    fn ram_address(&self, run: Run) -> Option<RamAddress> {
-        let remote = self.remote_blocks.get(usize::try_from(run.block.get()).ok()?)?;
-        remote.ram_address.checked_add(run.offset.get())
     }
 }

@@ -4,7 +4,6 @@ use super::Source;
 use crate::address::{BlockIndex, HostAddress, RamAddress};
 use crate::connection::{Close, CloseStep};
 use crate::deadline::TimeoutReason;
-use crate::ram::{Remote, Scan, Work};
 use crate::transport::RegionId;
 
 /// The phases of a migration at its source, in order.
@@ -129,15 +128,7 @@ impl Source {
     }
 
     fn round_has_command(&self, finishing: bool) -> bool {
-        match self.queue.head(&self.blocks, finishing) {
-            None => finishing && self.writes.is_idle(),
-            Some(Work::Unregister { .. }) => self.writes.is_idle(),
-            Some(Work::Run(run)) => {
-                let region = self.keys.region(&self.blocks, run.block, run.offset);
-                let state = region.and_then(|region| self.keys.state(region));
-                let unknown = matches!(state, Some((Remote::Unknown, _)));
-                unknown && matches!(run.scan, Scan::Zero | Scan::NonZero)
-            }
-        }
+        let at_its_end = finishing && self.queue.is_empty() && self.writes.is_idle();
+        at_its_end || self.has_command_on_ram(finishing)
     }
 }

@@ -1,0 +1,220 @@
+//! Which command a source sends next in a round: COMPRESS, REGISTER_REQUEST or UNREGISTER_REQUEST.
+
+use super::Source;
+use super::state::Asked;
+use crate::address::{BlockIndex, BlockOffset, RamAddress};
+use crate::error::Error;
+use crate::ram::{Local, Remote, Run, Scan, Work};
+use crate::transport::{Operation, RegionId};
+use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
+
+/// What the first work that may need a command needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Need {
+    /// No command, or none any more.
+    Nothing,
+    /// That something else happens first; then it may be a command.
+    Patience,
+    Compress(Run),
+    Register(Span),
+    Unregister { block: BlockIndex, region: RegionId },
+}
+
+/// Adjacent chunks to be registered by one request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Span {
+    block: BlockIndex,
+    /// A byte of the first chunk.
+    offset: BlockOffset,
+    first: RegionId,
+    chunks: usize,
+}
+
+impl Source {
+    pub(super) fn command_operation(
+        &mut self,
+        sealed: bool,
+        buffer: &mut [u8],
+    ) -> Result<Option<Operation>, Error> {
+        while let Some(need) = self.need(sealed) {
+            match need {
+                Need::Nothing => self.needs_nothing(),
+                Need::Patience => break,
+                Need::Compress(run) => return self.compress_operation(run, buffer),
+                Need::Register(span) => return self.request_operation(span, buffer),
+                Need::Unregister { block, region } => {
+                    return self.unregister_operation(block, region, buffer);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether there is a command to send as soon as there is a READY.
+    pub(super) fn has_command_on_ram(&self, sealed: bool) -> bool {
+        let need = self.need(sealed);
+        matches!(need, Some(Need::Compress(_) | Need::Register(_) | Need::Unregister { .. }))
+    }
+
+    fn need(&self, sealed: bool) -> Option<Need> {
+        Some(match self.queue.uncommanded(&self.blocks, sealed)? {
+            Work::Run(run) => self.need_of_run(run, sealed),
+            Work::Unregister { block, chunk } => self.need_of_unregistration(block, chunk),
+        })
+    }
+
+    fn need_of_run(&self, run: Run, sealed: bool) -> Need {
+        let Run { block, offset, .. } = run;
+        let Some(region) = self.keys.region(&self.blocks, block, offset) else {
+            return Need::Patience;
+        };
+        let its_turn =
+            self.config.registration.looks_ahead() || self.queue.uncommanded_is_head();
+        match (self.keys.state(region), run.scan) {
+            (_, Scan::Told) => Need::Nothing,
+            (_, Scan::Running) => Need::Patience,
+            (Some((Remote::Requested | Remote::Granted(_), _)), _) => Need::Nothing,
+            (Some((Remote::Unknown, _)), _) if !its_turn => Need::Patience,
+            (Some((Remote::Unknown, _)), Scan::Zero) => Need::Compress(run),
+            (Some((Remote::Unknown, Local::Absent)), Scan::NonZero) => {
+                let chunks = self.span_length(run, region, sealed);
+                chunks.map_or(Need::Patience, |chunks| {
+                    Need::Register(Span { block, offset, first: region, chunks })
+                })
+            }
+            // Our own half was not given back when the destination's was.
+            (Some((Remote::Unknown, Local::Registered)), Scan::NonZero) => {
+                let chunk = self.blocks.chunk_in_block(block, region);
+                let start = chunk.and_then(|chunk| self.config.chunk_size.start(chunk));
+                let offset = BlockOffset::new(start.unwrap_or(offset.get()));
+                let chunks = self.keys.chunks(region);
+                Need::Register(Span { block, offset, first: region, chunks })
+            }
+            (Some((Remote::Unknown | Remote::Unregistering, _)) | None, _) => Need::Patience,
+        }
+    }
+
+    /// How many chunks from a run's on are registered by one request: those that follow one another in
+    /// the work as in their block, and of which each has something in it. None while a scan decides.
+    fn span_length(&self, run: Run, first: RegionId, sealed: bool) -> Option<usize> {
+        let mut last = first;
+        let mut chunks: u32 = 1;
+        for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
+            let chunk = self.blocks.chunk(next.block, next.offset)?;
+            if chunk == last {
+                continue;
+            }
+            let follows = next.block == run.block && Some(chunk.0) == last.0.checked_add(1);
+            let has_room = chunks < self.config.registration.chunks_max();
+            if !follows || !has_room || !self.keys.is_free(chunk) {
+                break;
+            }
+            match next.scan {
+                Scan::NonZero => {
+                    last = chunk;
+                    chunks = chunks.saturating_add(1);
+                }
+                Scan::Running => return None,
+                Scan::Unknown | Scan::Zero | Scan::Told => break,
+            }
+        }
+        usize::try_from(chunks).ok()
+    }
+
+    /// Everything before has to be done, and nothing behind may overtake it.
+    fn need_of_unregistration(&self, block: BlockIndex, chunk: u64) -> Need {
+        if !self.queue.uncommanded_is_head() {
+            return Need::Patience;
+        }
+        let Some(region) = self.keys.region_of_chunk(&self.blocks, block, chunk) else {
+            return Need::Nothing;
+        };
+        match self.keys.state(region) {
+            //= spec/text/05-registration.md#unregistration
+            //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.
+            Some((Remote::Granted(_), Local::Registered)) if self.writes.is_idle() => {
+                Need::Unregister { block, region }
+            }
+            Some((Remote::Granted(_) | Remote::Unregistering | Remote::Requested, _)) => {
+                Need::Patience
+            }
+            Some((Remote::Unknown, _)) | None => Need::Nothing,
+        }
+    }
+
+    fn needs_nothing(&mut self) {
+        match self.queue.front() {
+            Some(Work::Unregister { .. }) if self.queue.uncommanded_is_head() => self.done(),
+            _ => self.queue.commanded(),
+        }
+    }
+
+    fn request_operation(
+        &mut self,
+        span: Span,
+        buffer: &mut [u8],
+    ) -> Result<Option<Operation>, Error> {
+        let Span { block, offset, first, chunks } = span;
+        let Some(address) = self.ram_address(block, offset) else { return Ok(None) };
+        let further = u64::try_from(chunks).unwrap_or(u64::MAX).saturating_sub(1);
+        let request = RegisterRequest { address, block, chunks: further };
+        let message = Message::RegisterRequest(Entries::new(core::slice::from_ref(&request)));
+        let operation = self.send_command(&message, Some(Kind::RegisterResult), buffer)?;
+        if operation.is_some() {
+            self.keys.join(first, chunks);
+            self.keys.set_remote(first, Remote::Requested);
+            self.asked = Asked::Register { block, region: first };
+        }
+        Ok(operation)
+    }
+
+    fn compress_operation(
+        &mut self,
+        run: Run,
+        buffer: &mut [u8],
+    ) -> Result<Option<Operation>, Error> {
+        let Run { block, offset, length, .. } = run;
+        let Some(offset) = self.ram_address(block, offset) else { return Ok(None) };
+        //= spec/text/07-zero-pages.md#use
+        //# [ZERO-11] A source MUST send COMPRESS with a `value` of 0.
+        //= spec/text/07-zero-pages.md#use
+        //# [ZERO-15] A source MUST put one command into a COMPRESS message.
+        let zero = Compress { value: 0, block, offset, length };
+        let message = Message::Compress(Entries::new(core::slice::from_ref(&zero)));
+        let operation = self.send_command(&message, None, buffer)?;
+        if operation.is_some() {
+            if self.queue.uncommanded_is_head() {
+                self.done();
+            } else {
+                self.queue.told();
+            }
+        }
+        Ok(operation)
+    }
+
+    fn unregister_operation(
+        &mut self,
+        block: BlockIndex,
+        region: RegionId,
+        buffer: &mut [u8],
+    ) -> Result<Option<Operation>, Error> {
+        let Some(chunk) = self.blocks.chunk_in_block(block, region) else { return Ok(None) };
+        let request = UnregisterRequest { chunk, block };
+        let message = Message::UnregisterRequest(Entries::new(core::slice::from_ref(&request)));
+        let operation = self.send_command(&message, Some(Kind::UnregisterFinished), buffer)?;
+        if operation.is_some() {
+            //= spec/text/05-registration.md#unregistration
+            //# [REG-34] A source MUST NOT use a key whose unregistration it has asked for.
+            self.keys.set_remote(region, Remote::Unregistering);
+            self.asked = Asked::Unregister { region };
+        }
+        Ok(operation)
+    }
+
+    /// Where the two address spaces meet: a place in our block becomes one in the destination's RAM
+    /// address space.
+    fn ram_address(&self, block: BlockIndex, offset: BlockOffset) -> Option<RamAddress> {
+        let remote = self.remote_blocks.get(usize::try_from(block.get()).ok()?)?;
+        remote.ram_address.checked_add(offset.get())
+    }
+}
