@@ -99,7 +99,7 @@ impl Queue {
         room
     }
 
-    /// What is written next, if it is a run.
+    /// The work that is done next. With `sealed` there is none only where everything is done.
     pub(crate) fn head(&self, blocks: &Blocks, sealed: bool) -> Option<Work> {
         self.complete(0, blocks, sealed)
     }
@@ -120,6 +120,11 @@ impl Queue {
     /// Whether that is the head: everything before it is done.
     pub(crate) const fn uncommanded_is_head(&self) -> bool {
         self.commanded == 0
+    }
+
+    /// Whether the first work that may need a scan is the head.
+    pub(crate) const fn unscanned_is_head(&self) -> bool {
+        self.scanned == 0
     }
 
     /// That work needs no command, or has had it.
@@ -309,17 +314,24 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_scanned_once_and_a_second_run_of_its_chunk_waits() {
-        let (blocks, mut queue) = pushed(&[(0, 0x1000), (0x3000, 0x1000), (MIB, MIB)]);
-        let mut scan = || queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get());
-        assert_eq!([scan(), scan(), scan()], [Some(0), Some(MIB), None]);
-        assert!(queue.scanned(BLOCK, BlockOffset::new(MIB), Scan::Zero));
-        assert!(!queue.scanned(BLOCK, BlockOffset::new(MIB), Scan::Zero));
-        assert!(queue.scanned(BLOCK, BlockOffset::new(0), Scan::NonZero));
-        queue.pop();
-        assert_eq!(
-            queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get()),
-            Some(0x3000)
-        );
+    fn a_run_is_scanned_once_and_a_second_run_of_its_chunk_waits_for_the_first() {
+        let works = [(0, 0x1000), (MIB, 0x1000), (MIB + 0x3000, 0x1000), (2 * MIB, MIB)];
+        for (found, then) in [(Scan::NonZero, 2 * MIB), (Scan::Zero, MIB + 0x3000)] {
+            let (blocks, mut queue) = pushed(&works);
+            let scan = |queue: &mut Queue| {
+                queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get())
+            };
+            assert_eq!([(); 3].map(|()| scan(&mut queue)), [Some(0), Some(MIB), None]);
+            assert!(queue.scanned(BLOCK, BlockOffset::new(MIB), found));
+            assert!(!queue.scanned(BLOCK, BlockOffset::new(MIB), found));
+            if found == Scan::Zero {
+                // Until the destination was told, it is not known whether the chunk is registered.
+                assert_eq!(scan(&mut queue), None);
+                assert!(queue.scanned(BLOCK, BlockOffset::new(0), Scan::NonZero));
+                queue.commanded();
+                queue.told();
+            }
+            assert_eq!(scan(&mut queue), Some(then));
+        }
     }
 }

@@ -34,6 +34,11 @@ impl Registration {
         }
     }
 
+    /// Whether the source registers its own half while the destination registers its.
+    pub(super) const fn registers_together(self) -> bool {
+        !matches!(self, Self::Chunks)
+    }
+
     pub(super) const fn looks_ahead(self) -> bool {
         matches!(self, Self::LookAhead { .. })
     }

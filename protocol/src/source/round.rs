@@ -36,7 +36,7 @@ impl Source {
         }
         match self.queue.head(&self.blocks, finishing) {
             Some(Work::Run(run)) => Ok(self.run_operation(run, finishing)),
-            None if finishing && self.queue.is_empty() => self.finish_operation(buffer),
+            None if finishing => self.finish_operation(buffer),
             Some(Work::Unregister { .. }) | None => Ok(None),
         }
     }
@@ -44,6 +44,9 @@ impl Source {
     /// The next run whose contents decide between COMPRESS and registration.
     fn next_scan(&mut self, finishing: bool) -> Option<Run> {
         let (keys, blocks) = (&self.keys, &self.blocks);
+        if self.config.registration.chunks_max() == 1 && !self.queue.unscanned_is_head() {
+            return None;
+        }
         self.queue.scan_next(blocks, finishing, |run| {
             //= spec/text/07-zero-pages.md#use
             //# [ZERO-10] A source MUST NOT send COMPRESS for a chunk that is registered at the
@@ -56,8 +59,12 @@ impl Source {
 
     /// Registers our own half of what the destination was asked for, while it registers its.
     fn register_asked(&mut self) -> Option<Operation> {
-        let Asked::Register { block, region } = self.asked else { return None };
-        self.register_operation(block, region)
+        match self.asked {
+            Asked::Register { block, region } if self.config.registration.registers_together() => {
+                self.register_operation(block, region)
+            }
+            Asked::Register { .. } | Asked::Unregister { .. } | Asked::Nothing => None,
+        }
     }
 
     fn register_operation(&mut self, block: BlockIndex, region: RegionId) -> Option<Operation> {

@@ -128,7 +128,7 @@ impl Source {
     }
 
     fn round_has_command(&self, finishing: bool) -> bool {
-        let at_its_end = finishing && self.queue.is_empty() && self.writes.is_idle();
+        let at_its_end = finishing && self.queue.front().is_none() && self.writes.is_idle();
         at_its_end || self.has_command_on_ram(finishing)
     }
 }
