@@ -5,7 +5,7 @@ use rdma_migration_protocol::connection::{Closed, GuestOwner};
 use rdma_migration_protocol::destination::DestinationConfig;
 use rdma_migration_protocol::error::{Error, Misbehavior};
 use rdma_migration_protocol::limits::{COMMANDS_MAX, HEADER_BYTES, PAYLOAD_BYTES_MAX};
-use rdma_migration_protocol::source::SourceConfig;
+use rdma_migration_protocol::source::{Registration, SourceConfig};
 use rdma_migration_protocol::transport::{Completion, Operation, ReceiveBuffer};
 use rdma_migration_protocol::wire::{Entries, Flags, Header, Kind, Malformed, Message};
 use rdma_migration_transport_sim::{Scripted, ScriptedSource};
@@ -46,7 +46,8 @@ fn a_source_stays_silent_until_ready_and_after_each_command() {
 //# command has used.
 #[test]
 fn a_reply_is_no_ready() {
-    let (mut peer, blocks) = source_in_round(SourceConfig::default(), &[&[7; 2 << 20]]);
+    let config = SourceConfig { registration: Registration::Chunks, ..SourceConfig::default() };
+    let (mut peer, blocks) = source_in_round(config, &[&[7; 2 << 20]]);
     peer.source.write_ram(BlockIndex::new(0), Default::default(), 2 * MIB).unwrap();
     peer.reply(Kind::Ready);
     peer.expect_send(Kind::RegisterRequest);

@@ -242,14 +242,13 @@ fn our_own_registration_goes_with_the_key_and_comes_back_with_it() {
     assert_eq!(hand.orders(), expected);
     scanned(&mut hand, 0, 0, false);
     hand.receive(&Message::Ready);
-    assert_eq!(hand.orders(), [Order::Send(Kind::RegisterRequest)]);
-    hand.complete(Completion::Sent);
-    receive_result(&mut hand, granted(0, 0x99));
     // The old registration is not gone yet.
     assert_eq!(hand.orders(), []);
     hand.complete(Completion::MemoryDeregistered { region });
-    assert_eq!(hand.orders(), [register_order(0, 0, 0, MIB)]);
+    let expected = [Order::Send(Kind::RegisterRequest), register_order(0, 0, 0, MIB)];
+    assert_eq!(hand.orders(), expected);
     hand.answer_all();
+    receive_result(&mut hand, granted(0, 0x99));
     assert_eq!(hand.run(), [write_order(0, 0, 0, 0x1000, 0x99)]);
 }
 

@@ -3,7 +3,7 @@
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset};
 use rdma_migration_protocol::connection::PinAllOffer;
 use rdma_migration_protocol::limits::RAM_WORK_QUEUED_MAX;
-use rdma_migration_protocol::source::{Source, SourceConfig, SourceEvent};
+use rdma_migration_protocol::source::{Registration, Source, SourceConfig, SourceEvent};
 use rdma_migration_protocol::transport::{Completion, Operation, WriteRam};
 use rdma_migration_protocol::wire::{Entries, Flags, Kind, Message};
 
@@ -56,7 +56,8 @@ fn runs_end_with_their_chunk_and_their_block_in_either_mode() {
         assert_eq!(rkey.get(), 0x50);
     }
 
-    let mut hand = in_round(SourceConfig::default(), &[length]);
+    let config = SourceConfig { registration: Registration::Chunks, ..SourceConfig::default() };
+    let mut hand = in_round(config, &[length]);
     write(&mut hand, 0, MIB - 0x1000, MIB + 0x4000);
     hand.machine.finish_round().unwrap();
     let mut all = Vec::new();
