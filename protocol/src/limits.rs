@@ -71,7 +71,7 @@ pub const SPAN_CHUNKS_DEFAULT: u32 = 64;
 
 /// Writes that a source with look-ahead lets go before a command that waits for its READY: enough
 /// to keep the link busy meanwhile, and no more, because the command queues behind them.
-pub const WRITES_BEFORE_COMMAND_MAX: u32 = 2;
+pub const WRITES_BEFORE_COMMAND_MAX: usize = 2;
 
 /// Bytes of heap that a command in a control message costs its receiver at most: what is remembered
 /// of it, and for a moment its result, or what is remembered once more while it is taken back.
@@ -83,6 +83,9 @@ pub const HEAP_BYTES_PER_BLOCK_MAX: usize = 72;
 
 /// Bytes of heap that a chunk costs a machine at most.
 pub const HEAP_BYTES_PER_CHUNK_MAX: usize = 16;
+
+/// Bytes of heap that a chunk costs a source besides, where it is bounded how much is pinned.
+pub const HEAP_BYTES_PER_CHUNK_BOUNDED: usize = 8;
 
 /// Bytes of heap for the events that a machine holds until its owner polls them, at most.
 pub const HEAP_BYTES_OF_EVENTS_MAX: usize = 4096;

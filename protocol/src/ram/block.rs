@@ -94,6 +94,13 @@ impl Blocks {
         chunk.0.checked_sub(first).map(u64::from)
     }
 
+    /// The block that a chunk belongs to.
+    pub(crate) fn block_of(&self, chunk: RegionId) -> Option<BlockIndex> {
+        let after = self.blocks.partition_point(|block| block.first_chunk <= chunk.0);
+        let last = after.checked_sub(1).filter(|_| chunk.0 < self.chunks)?;
+        u32::try_from(last).ok().map(BlockIndex::new)
+    }
+
     /// First byte and length of `count` chunks of a block from `chunk` on, up to the block's end.
     pub(crate) fn span(
         &self,
@@ -146,6 +153,8 @@ mod tests {
         assert_eq!(table.chunk(index(1), at(0)), Some(RegionId(3)));
         assert_eq!(table.chunk(index(2), at(MIB - 1)), Some(RegionId(4)));
         assert_eq!(table.chunk(index(3), at(0)), None);
+        let blocks = [0, 2, 3, 4, 5].map(|chunk| table.block_of(RegionId(chunk)));
+        assert_eq!(blocks, [Some(index(0)), Some(index(0)), Some(index(1)), Some(index(2)), None]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::block::Blocks;
 use super::ledger::{Ledger, Released, index};
+use super::pinning::{Bounded, Pinning, Room};
 use crate::address::{BlockIndex, BlockOffset, Rkey};
 use crate::transport::RegionId;
 
@@ -48,6 +49,8 @@ pub(crate) struct Keys {
     ledger: Ledger,
     /// The one region whose local state is `Surplus`, during the migration.
     surplus: Option<RegionId>,
+    /// Where the owner has set a bound.
+    pinning: Option<Pinning>,
 }
 
 impl Keys {
@@ -55,6 +58,25 @@ impl Keys {
         let (remote, local) = (Remote::Unknown, Local::Absent);
         let entry = |chunk| Entry { region: RegionId(chunk), remote, local };
         Self { pin_all, entries: (0..blocks.chunks()).map(entry).collect(), ..Self::default() }
+    }
+
+    /// With a bound on how many chunks are registered at a time.
+    pub(crate) fn bounded(self, bounded: Bounded, chunks_max: usize) -> Self {
+        let regions = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        Self { pinning: Some(Pinning::new(bounded, chunks_max, regions)), ..self }
+    }
+
+    /// Whether there is room for so many chunks more, where a bound is on this.
+    pub(crate) fn room(&self, bounded: Bounded, chunks: usize) -> Room {
+        let pinning = self.pinning.as_ref().filter(|pinning| pinning.bounded == bounded);
+        pinning.map_or(Room::Enough, |pinning| pinning.room(chunks))
+    }
+
+    /// A region is written from.
+    pub(crate) fn used(&mut self, region: RegionId) {
+        if let Some(pinning) = &mut self.pinning {
+            pinning.used(region);
+        }
     }
 
     /// The region that holds this byte.
@@ -109,8 +131,12 @@ impl Keys {
     }
 
     pub(crate) fn set_remote(&mut self, region: RegionId, remote: Remote) {
-        if let Some(entry) = self.entries.get_mut(index(region)) {
-            entry.remote = remote;
+        let Some(entry) = self.entries.get_mut(index(region)) else { return };
+        let before = core::mem::replace(&mut entry.remote, remote);
+        match (before, remote) {
+            (Remote::Unknown, Remote::Requested) => self.enter(Bounded::Both, region),
+            (_, Remote::Unregistering) => self.leave(Bounded::Both, region),
+            _ => {}
         }
         self.dissolve(region);
     }
@@ -119,6 +145,7 @@ impl Keys {
     pub(crate) fn register(&mut self, region: RegionId) {
         if self.change(region, Local::Absent, Local::Registering) {
             self.ledger.registration_began();
+            self.enter(Bounded::Ours, region);
         }
     }
 
@@ -136,6 +163,7 @@ impl Keys {
     pub(crate) fn give_up(&mut self, region: RegionId) {
         if self.change(region, Local::Registered, Local::Surplus) {
             self.surplus = Some(region);
+            self.leave(Bounded::Ours, region);
         }
     }
 
@@ -163,6 +191,8 @@ impl Keys {
         let changed = self.change(region, Local::Releasing, Local::Absent);
         if changed && self.ledger.release_ended(region, success) == Released::Again {
             self.change(region, Local::Absent, Local::Registered);
+        } else if changed {
+            self.gone(Bounded::Ours, region);
         }
         self.dissolve(region);
         changed
@@ -177,10 +207,36 @@ impl Keys {
         if self.state(region) != Some((Remote::Unknown, Local::Absent)) {
             return;
         }
+        self.gone(Bounded::Both, region);
         let rest = self.entries.iter_mut().zip(0..).skip(index(region));
         for (entry, chunk) in rest.take_while(|(entry, _)| entry.region == region) {
             entry.region = RegionId(chunk);
         }
+    }
+
+    fn enter(&mut self, bounded: Bounded, region: RegionId) {
+        let chunks = self.chunks(region);
+        if let Some(pinning) = self.pinning(bounded) {
+            pinning.enter(region, chunks);
+        }
+    }
+
+    fn leave(&mut self, bounded: Bounded, region: RegionId) {
+        let chunks = self.chunks(region);
+        if let Some(pinning) = self.pinning(bounded) {
+            pinning.leave(region, chunks);
+        }
+    }
+
+    fn gone(&mut self, bounded: Bounded, region: RegionId) {
+        let chunks = self.chunks(region);
+        if let Some(pinning) = self.pinning(bounded) {
+            pinning.gone(region, chunks);
+        }
+    }
+
+    fn pinning(&mut self, bounded: Bounded) -> Option<&mut Pinning> {
+        self.pinning.as_mut().filter(|pinning| pinning.bounded == bounded)
     }
 
     fn release(&mut self, region: RegionId, from: Local) -> Option<RegionId> {

@@ -6,7 +6,9 @@ mod chunk;
 mod grants;
 mod keys;
 mod ledger;
+mod pinning;
 mod queue;
+mod recency;
 mod writes;
 
 pub(crate) use block::Blocks;
@@ -14,5 +16,6 @@ pub use chunk::ChunkSize;
 pub(crate) use grants::{Grants, Wanted};
 pub(crate) use keys::{Keys, Local, Remote};
 pub(crate) use ledger::Ledger;
+pub(crate) use pinning::{Bounded, Room};
 pub(crate) use queue::{Queue, Run, Scan, Work};
 pub(crate) use writes::Writes;

@@ -140,6 +140,14 @@ impl Queue {
         self.commanded += 1;
     }
 
+    /// The runs that have had the command they needed, and are not written yet.
+    pub(crate) fn commanded_runs(&self) -> impl Iterator<Item = Run> + '_ {
+        self.work.range(..self.commanded.min(self.work.len())).filter_map(|work| match work {
+            Work::Run(run) => Some(*run),
+            Work::Unregister { .. } => None,
+        })
+    }
+
     pub(crate) fn front(&self) -> Option<Work> {
         self.work.front().copied()
     }
@@ -174,7 +182,8 @@ impl Queue {
                 Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
                 _ => None,
             });
-            let wanted = contents_matter(&run) && earlier != Some(Scan::NonZero);
+            let unknown = run.scan == Scan::Unknown && contents_matter(&run);
+            let wanted = unknown && earlier != Some(Scan::NonZero);
             if wanted && matches!(earlier, Some(Scan::Running | Scan::Zero)) {
                 return None;
             }
@@ -187,6 +196,11 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// A region is given back: work in it that needed no scan may need one after all.
+    pub(crate) fn scan_again(&mut self) {
+        self.scanned = self.scanned.min(self.commanded);
     }
 
     /// A scan was answered. False where none was under way.

@@ -4,7 +4,7 @@ use super::Source;
 use super::state::Asked;
 use crate::address::{BlockIndex, BlockOffset, RamAddress};
 use crate::error::Error;
-use crate::ram::{Local, Remote, Run, Scan, Work};
+use crate::ram::{Bounded, Local, Remote, Room, Run, Scan, Work};
 use crate::transport::{Operation, RegionId};
 use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
 
@@ -17,7 +17,8 @@ enum Need {
     Patience,
     Compress(Run),
     Register(Span),
-    Unregister { block: BlockIndex, region: RegionId },
+    /// `evicted`: of our own accord, so that another has room.
+    Unregister { block: BlockIndex, region: RegionId, evicted: bool },
 }
 
 /// Adjacent chunks to be registered by one request.
@@ -42,8 +43,8 @@ impl Source {
                 Need::Patience => break,
                 Need::Compress(run) => return self.compress_operation(run, buffer),
                 Need::Register(span) => return self.request_operation(span, buffer),
-                Need::Unregister { block, region } => {
-                    return self.unregister_operation(block, region, buffer);
+                Need::Unregister { block, region, evicted } => {
+                    return self.unregister_operation(block, region, evicted, buffer);
                 }
             }
         }
@@ -77,10 +78,14 @@ impl Source {
             (Some((Remote::Unknown, _)), _) if !its_turn => Need::Patience,
             (Some((Remote::Unknown, _)), Scan::Zero) => Need::Compress(run),
             (Some((Remote::Unknown, Local::Absent)), Scan::NonZero) => {
-                let chunks = self.span_length(run, region, sealed);
-                chunks.map_or(Need::Patience, |chunks| {
-                    Need::Register(Span { block, offset, first: region, chunks })
-                })
+                let Some(chunks) = self.span_length(run, region, sealed) else {
+                    return Need::Patience;
+                };
+                match self.keys.room(Bounded::Both, chunks) {
+                    Room::Enough => Need::Register(Span { block, offset, first: region, chunks }),
+                    Room::After(oldest) => self.need_of_eviction(oldest),
+                    Room::Soon | Room::None => Need::Patience,
+                }
             }
             // Our own half was not given back when the destination's was.
             (Some((Remote::Unknown, Local::Registered)), Scan::NonZero) => {
@@ -98,15 +103,15 @@ impl Source {
     /// the work as in their block, and of which each has something in it. None while a scan decides.
     fn span_length(&self, run: Run, first: RegionId, sealed: bool) -> Option<usize> {
         let mut last = first;
-        let mut chunks: u32 = 1;
+        let chunks_max = self.config.span_chunks_max();
+        let mut chunks: usize = 1;
         for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
             let chunk = self.blocks.chunk(next.block, next.offset)?;
             if chunk == last {
                 continue;
             }
             let follows = next.block == run.block && Some(chunk.0) == last.0.checked_add(1);
-            let has_room = chunks < self.config.registration.chunks_max();
-            if !follows || !has_room || !self.keys.is_free(chunk) {
+            if !follows || chunks >= chunks_max || !self.keys.is_free(chunk) {
                 break;
             }
             match next.scan {
@@ -118,7 +123,24 @@ impl Source {
                 Scan::Unknown | Scan::Zero | Scan::Told => break,
             }
         }
-        usize::try_from(chunks).ok()
+        Some(chunks)
+    }
+
+    /// What was used longest ago gives way, unless it is still needed.
+    fn need_of_eviction(&self, region: RegionId) -> Need {
+        let state = self.keys.state(region);
+        let held = matches!(state, Some((Remote::Granted(_), Local::Registered)));
+        let awaited = self.queue.commanded_runs().any(|run| {
+            self.keys.region(&self.blocks, run.block, run.offset) == Some(region)
+        });
+        match self.blocks.block_of(region) {
+            //= spec/text/05-registration.md#unregistration
+            //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.
+            Some(block) if held && !awaited && !self.writes.use_region(region) => {
+                Need::Unregister { block, region, evicted: true }
+            }
+            _ => Need::Patience,
+        }
     }
 
     /// Everything before has to be done, and nothing behind may overtake it.
@@ -132,8 +154,8 @@ impl Source {
         match self.keys.state(region) {
             //= spec/text/05-registration.md#unregistration
             //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.
-            Some((Remote::Granted(_), Local::Registered)) if self.writes.is_idle() => {
-                Need::Unregister { block, region }
+            Some((Remote::Granted(_), Local::Registered)) if !self.writes.use_region(region) => {
+                Need::Unregister { block, region, evicted: false }
             }
             Some((Remote::Granted(_) | Remote::Unregistering | Remote::Requested, _)) => {
                 Need::Patience
@@ -196,6 +218,7 @@ impl Source {
         &mut self,
         block: BlockIndex,
         region: RegionId,
+        evicted: bool,
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
         let Some(chunk) = self.blocks.chunk_in_block(block, region) else { return Ok(None) };
@@ -206,7 +229,7 @@ impl Source {
             //= spec/text/05-registration.md#unregistration
             //# [REG-34] A source MUST NOT use a key whose unregistration it has asked for.
             self.keys.set_remote(region, Remote::Unregistering);
-            self.asked = Asked::Unregister { region };
+            self.asked = Asked::Unregister { region, evicted };
         }
         Ok(operation)
     }

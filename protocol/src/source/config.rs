@@ -69,6 +69,11 @@ pub struct SourceConfig {
     /// later do not. Default: it does not, and [`Source::unregister`](super::Source::unregister)
     /// is refused.
     pub peer_unregisters: bool,
+    /// Bytes of RAM that are registered at a time, at most: what was used longest ago is given back
+    /// for what is needed next. It bounds the destination as well where [`Self::peer_unregisters`];
+    /// else nothing can. At least one chunk, with look-ahead two; not together with pin-all.
+    /// Default: no bound.
+    pub pinned_bytes_max: Option<u64>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
 }
@@ -82,6 +87,7 @@ impl Default for SourceConfig {
             signal_interval: SIGNAL_INTERVAL_DEFAULT,
             writes_in_flight_max: WRITES_IN_FLIGHT_DEFAULT,
             peer_unregisters: false,
+            pinned_bytes_max: None,
             timeouts: Timeouts::default(),
         }
     }
@@ -98,6 +104,29 @@ impl SourceConfig {
         if self.writes_in_flight_max == 0 {
             return Err(Misuse::Limit { name: "writes_in_flight_max" });
         }
+        let too_small = self.pinned_chunks_max().is_some_and(|max| max < self.regions_at_once());
+        if too_small || self.pinned_bytes_max.is_some() && self.pin_all != PinAllOffer::Never {
+            return Err(Misuse::Limit { name: "pinned_bytes_max" });
+        }
         Ok(())
+    }
+
+    /// Chunks that are registered at a time, at most.
+    pub(super) fn pinned_chunks_max(&self) -> Option<usize> {
+        let chunks = self.pinned_bytes_max? / self.chunk_size.bytes();
+        Some(usize::try_from(chunks).unwrap_or(usize::MAX))
+    }
+
+    /// The most chunks of one request: as many as fit the bound together with those that are written
+    /// meanwhile.
+    pub(super) fn span_chunks_max(&self) -> usize {
+        let chunks = usize::try_from(self.registration.chunks_max()).unwrap_or(usize::MAX);
+        self.pinned_chunks_max().map_or(chunks, |max| chunks.min(max / self.regions_at_once()))
+    }
+
+    /// Regions that are needed at once: what is written, and with look-ahead what is registered
+    /// meanwhile.
+    const fn regions_at_once(&self) -> usize {
+        if self.registration.looks_ahead() { 2 } else { 1 }
     }
 }

@@ -141,13 +141,16 @@ impl Source {
     }
 
     fn take_unregistered(&mut self) -> Result<(), Error> {
-        let Asked::Unregister { region } = self.asked else {
+        let Asked::Unregister { region, evicted } = self.asked else {
             return Err(Misuse::UnexpectedCompletion.into());
         };
         self.asked = Asked::Nothing;
         self.keys.set_remote(region, Remote::Unknown);
         self.keys.give_up(region);
-        self.done();
+        self.queue.scan_again();
+        if !evicted {
+            self.done();
+        }
         Ok(())
     }
 

@@ -29,7 +29,7 @@ use crate::connection::{GuestOwner, offer};
 use crate::control::{Exchange, Receives, SendPurpose, Sends};
 use crate::deadline::{Deadlines, TimeoutReason};
 use crate::error::{Error, Misuse};
-use crate::ram::{Blocks, Keys, Queue, Writes};
+use crate::ram::{Blocks, Bounded, Keys, Queue, Writes};
 use crate::stream::Outgoing;
 use crate::time::Instant;
 use crate::transport::{Completion, ConnectionEvent, Machine, Operation};
@@ -149,6 +149,11 @@ impl Source {
         }
         self.blocks = Blocks::new(self.config.chunk_size, lengths.iter().copied())?;
         self.keys = Keys::new(&self.blocks, self.pin_all);
+        if let Some(chunks_max) = self.config.pinned_chunks_max() {
+            let both = self.config.peer_unregisters;
+            let bounded = if both { Bounded::Both } else { Bounded::Ours };
+            self.keys = core::mem::take(&mut self.keys).bounded(bounded, chunks_max);
+        }
         self.outgoing.flush();
         self.phase = Phase::Blocks { requested: false, answered: false, pin_next: 0 };
         Ok(())

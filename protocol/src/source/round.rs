@@ -5,7 +5,7 @@ use super::{Source, SourceEvent};
 use crate::address::BlockIndex;
 use crate::error::Error;
 use crate::limits::WRITES_BEFORE_COMMAND_MAX;
-use crate::ram::{Local, Remote, Run, Work};
+use crate::ram::{Bounded, Local, Remote, Room, Run, Work};
 use crate::transport::{Access, Operation, RegionId, WriteRam};
 use crate::wire::Message;
 
@@ -72,11 +72,27 @@ impl Source {
             return None;
         }
         let chunk = self.blocks.chunk_in_block(block, region)?;
-        let chunks = u64::try_from(self.keys.chunks(region)).ok()?;
+        let chunks = self.keys.chunks(region);
+        match self.keys.room(Bounded::Ours, chunks) {
+            Room::Enough => {}
+            Room::After(oldest) => return self.evict_ours(oldest),
+            Room::Soon | Room::None => return None,
+        }
+        let chunks = u64::try_from(chunks).ok()?;
         let (offset, length) = self.blocks.span(block, chunk, chunks)?;
         self.keys.register(region);
         let access = Access::LocalRead;
         Some(Operation::RegisterMemory { region, block, offset, length, access })
+    }
+
+    /// Gives back our own registration of a region, and keeps the destination's key.
+    fn evict_ours(&mut self, region: RegionId) -> Option<Operation> {
+        let registered = matches!(self.keys.state(region), Some((_, Local::Registered)));
+        if !registered || self.writes.use_region(region) {
+            return None;
+        }
+        self.keys.give_up(region);
+        self.keys.release_surplus().map(|region| Operation::DeregisterMemory { region })
     }
 
     fn run_operation(&mut self, run: Run, finishing: bool) -> Option<Operation> {
@@ -99,11 +115,12 @@ impl Source {
     ) -> Option<Operation> {
         let write = self.write_of(run, region).filter(|_| self.may_write(finishing))?;
         self.done();
+        self.keys.used(region);
         let more = match self.queue.head(&self.blocks, finishing) {
             Some(Work::Run(next)) => self.is_writable(next),
             Some(Work::Unregister { .. }) | None => false,
         };
-        let signaled = self.writes.issued(!more || self.command_is_next(finishing));
+        let signaled = self.writes.issued(region, !more || self.command_is_next(finishing));
         Some(Operation::WriteRam(WriteRam { signaled, ..write }))
     }
 

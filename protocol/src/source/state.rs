@@ -62,7 +62,8 @@ pub(super) struct RemoteBlock {
 pub(super) enum Asked {
     Nothing,
     Register { block: BlockIndex, region: RegionId },
-    Unregister { region: RegionId },
+    /// `evicted`: it gives way to another, of our own accord.
+    Unregister { region: RegionId, evicted: bool },
 }
 
 impl Source {

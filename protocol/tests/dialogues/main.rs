@@ -9,6 +9,7 @@ mod destination_phases;
 mod keys;
 mod layout;
 mod one_of_each;
+mod pinning;
 mod play;
 mod ram_blocks;
 mod ram_writes;

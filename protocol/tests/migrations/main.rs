@@ -20,7 +20,15 @@ type Migration = Pair<SourceOwner, DestinationOwner>;
 
 fn migration(plan: &Plan, faults: FaultPlan) -> Migration {
     let cost = plan.cost.model();
-    let config = FabricConfig { seed: plan.seed, cost, faults, ..FabricConfig::default() };
+    let pinned_bytes_max = plan.pinned_chunks_max.map(|chunks| chunks * plan.chunk_bytes);
+    // Nobody may pin more than the source allows, and only the source knows.
+    let locked_memory_max = Sides {
+        source: pinned_bytes_max,
+        destination: pinned_bytes_max.filter(|_| plan.peer_unregisters),
+    };
+    let seed = plan.seed;
+    let config =
+        FabricConfig { seed, cost, faults, locked_memory_max, ..FabricConfig::default() };
     let mut fabric = Fabric::new(config);
     for (length, fills) in &plan.blocks {
         let length = usize::try_from(*length).unwrap();
@@ -39,7 +47,9 @@ fn migration(plan: &Plan, faults: FaultPlan) -> Migration {
         chunk_size,
         signal_interval: plan.signal_interval,
         writes_in_flight_max: plan.writes_in_flight_max,
-        peer_unregisters: true,
+        registration: plan.registration,
+        peer_unregisters: plan.peer_unregisters,
+        pinned_bytes_max,
         ..SourceConfig::default()
     };
     let windows = if plan.windows_announced { Windows::Announced } else { Windows::Anywhere };

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rdma_migration_protocol::connection::PinAllOffer;
+use rdma_migration_protocol::source::Registration;
 use rdma_migration_transport_sim::{CostPreset, PAGE_BYTES};
 
 const MIB: u64 = 1 << 20;
@@ -30,6 +31,11 @@ pub(crate) struct Plan {
     pub(crate) cost: CostPreset,
     pub(crate) pin_all: PinAllOffer,
     pub(crate) chunk_bytes: u64,
+    pub(crate) registration: Registration,
+    /// The most chunks that are registered at a time.
+    pub(crate) pinned_chunks_max: Option<u64>,
+    /// Whether the destination is asked to give registrations back.
+    pub(crate) peer_unregisters: bool,
     pub(crate) signal_interval: u32,
     pub(crate) writes_in_flight_max: u32,
     /// Length in bytes of each block, and what fills its pages in turn.
@@ -100,6 +106,15 @@ fn rounds(lengths: Vec<u64>, chunk_bytes: u64) -> impl Strategy<Value = Vec<Roun
     vec(round.prop_map(|(stream, work)| Round { stream, work }), 1..5)
 }
 
+fn registration() -> impl Strategy<Value = Registration> {
+    let span = prop_oneof![1..=3_u32, Just(64)];
+    (span, 0..3_u8).prop_map(|(chunks_max, which)| match which {
+        0 => Registration::Chunks,
+        1 => Registration::Spans { chunks_max },
+        _ => Registration::LookAhead { chunks_max },
+    })
+}
+
 /// Any migration.
 pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     let chunk_bytes = prop::sample::select(vec![MIB, MIB, 2 * MIB, 4 * MIB]);
@@ -110,19 +125,30 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
         })
     });
     let offers = [PinAllOffer::Never, PinAllOffer::Never, PinAllOffer::Required];
-    let source = (prop::sample::select(offers.to_vec()), 1..5_u32, 1..20_u32);
+    let pinned_chunks_max = prop::option::of(2..6_u64);
+    let registration = (registration(), pinned_chunks_max, any::<bool>());
+    let source = (prop::sample::select(offers.to_vec()), registration, 1..5_u32, 1..20_u32);
     let destination = (1..50_000_usize, any::<bool>(), any::<bool>());
     let presets = prop::sample::select(CostPreset::ALL.to_vec());
     (any::<u64>(), presets, guest, source, destination, stream()).prop_map(
         |(seed, cost, guest, source, destination, tail)| {
-            let (chunk_bytes, blocks, rounds) = guest;
-            let (pin_all, signal_interval, writes_in_flight_max) = source;
+            let (chunk_bytes, blocks, mut rounds) = guest;
+            let (pin_all, registration, signal_interval, writes_in_flight_max) = source;
+            let (registration, pinned_chunks_max, peer_unregisters) = registration;
+            if !peer_unregisters {
+                for round in &mut rounds {
+                    round.work.retain(|work| matches!(work, Work::Write { .. }));
+                }
+            }
             let (taken_at_once, windows_announced, finishes_early) = destination;
             Plan {
                 seed,
                 cost,
                 pin_all,
                 chunk_bytes,
+                registration,
+                pinned_chunks_max: pinned_chunks_max.filter(|_| pin_all == PinAllOffer::Never),
+                peer_unregisters,
                 signal_interval,
                 writes_in_flight_max,
                 blocks,
@@ -144,7 +170,7 @@ impl Plan {
     /// Whether registrations may be given back in the middle of a round.
     pub(crate) fn unregisters(&self) -> bool {
         let mut work = self.rounds.iter().flat_map(|round| &round.work);
-        work.any(|work| matches!(work, Work::Unregister { .. }))
+        self.pinned_chunks_max.is_some() || work.any(|work| matches!(work, Work::Unregister { .. }))
     }
 
     /// The whole stream.
