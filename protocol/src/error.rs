@@ -275,6 +275,13 @@ pub enum Incompatibility {
     PinAllRefused,
     /// This side's configuration demands that all RAM be pinned and the peer declined.
     PinAllDeclined,
+    /// The source asks for more registrations than the configuration of this side allows.
+    PinnedTooMuch {
+        /// Bytes of all registrations together.
+        bytes: u64,
+        /// Bytes that are allowed.
+        bytes_max: u64,
+    },
 }
 
 impl fmt::Display for Incompatibility {
@@ -283,6 +290,9 @@ impl fmt::Display for Incompatibility {
             Self::Version { received } => write!(formatter, "protocol version {received}"),
             Self::PinAllRefused => formatter.write_str("it wants all RAM pinned (refused here)"),
             Self::PinAllDeclined => formatter.write_str("it declined to pin all RAM"),
+            Self::PinnedTooMuch { bytes, bytes_max } => {
+                write!(formatter, "it wants {bytes} bytes pinned, and {bytes_max} are allowed here")
+            }
         }
     }
 }

@@ -129,6 +129,10 @@ fn an_incompatibility_says_what_the_peer_wants() {
         (Incompatibility::Version { received: 2 }, "protocol version 2"),
         (Incompatibility::PinAllRefused, "it wants all RAM pinned (refused here)"),
         (Incompatibility::PinAllDeclined, "it declined to pin all RAM"),
+        (
+            Incompatibility::PinnedTooMuch { bytes: 4096, bytes_max: 100 },
+            "it wants 4096 bytes pinned, and 100 are allowed here",
+        ),
     ]);
 }
 

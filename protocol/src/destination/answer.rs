@@ -86,6 +86,10 @@ impl Destination {
         let chunks = usize::try_from(self.config.chunk_size.count(length)).unwrap_or(usize::MAX);
         let Some(region) = self.blocks.chunk(block, offset) else { return Ok(None) };
         self.grants.want(block, 0, region, chunks)?;
+        if let Err(too_much) = self.check_pinned() {
+            self.grants.registered(region, None);
+            return Err(too_much.into());
+        }
         let pin_next = block.get().saturating_add(1);
         self.command = Command::Blocks { placed: true, pin_next };
         let access = Access::RemoteWrite;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::state::{Command, Requested, ZeroRun};
 use super::{Destination, DestinationEvent, Windows};
 use crate::address::{BlockIndex, BlockOffset, RamAddress};
-use crate::error::{Error, Misbehavior};
+use crate::error::{Error, Incompatibility, Misbehavior};
 use crate::ram::Wanted;
 use crate::transport::ReceiveBuffer;
 use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
@@ -97,7 +97,22 @@ impl Destination {
                 }
             }
         }
+        if let Err(too_much) = self.check_pinned() {
+            self.forget(&requested);
+            return Err(too_much.into());
+        }
         self.command = Command::Register { requested, next: 0 };
+        Ok(())
+    }
+
+    /// Whether what is registered keeps to the bound of this side.
+    pub(super) fn check_pinned(&self) -> Result<(), Incompatibility> {
+        let Some(bytes_max) = self.config.pinned_bytes_max else { return Ok(()) };
+        let chunks = u64::try_from(self.grants.chunks()).unwrap_or(u64::MAX);
+        let bytes = chunks.saturating_mul(self.config.chunk_size.bytes());
+        if bytes > bytes_max {
+            return Err(Incompatibility::PinnedTooMuch { bytes, bytes_max });
+        }
         Ok(())
     }
 

@@ -15,6 +15,10 @@ pub struct DestinationConfig {
     pub chunk_size: ChunkSize,
     /// Where commands on RAM are taken. Default: anywhere.
     pub windows: Windows,
+    /// Bytes of RAM, in whole chunks, that are registered at a time, at most. A destination cannot
+    /// take back what it has granted: a source that wants more, or all RAM pinned, is told ERROR.
+    /// Default: no bound.
+    pub pinned_bytes_max: Option<u64>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
 }

@@ -44,6 +44,8 @@ pub(crate) enum Wanted {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Grants {
     entries: Vec<Grant>,
+    /// Chunks that are registered, or on their way to it or from it.
+    chunks: usize,
     ledger: Ledger,
 }
 
@@ -77,6 +79,7 @@ impl Grants {
             return Ok(Wanted::Known(region));
         }
         entries.fill(Grant::Registering(first));
+        self.chunks += count;
         self.ledger.registration_began();
         Ok(Wanted::New(first))
     }
@@ -89,6 +92,11 @@ impl Grants {
             self.ledger.registration_ended(region, rkey.is_some());
         }
         changed
+    }
+
+    /// How many chunks are registered, or on their way to it or from it.
+    pub(crate) const fn chunks(&self) -> usize {
+        self.chunks
     }
 
     /// The key of the registered region that starts at this chunk.
@@ -146,12 +154,15 @@ impl Grants {
     /// Changes the chunks of the region that starts at `region`, if `from` holds for them.
     fn change(&mut self, region: RegionId, from: impl Fn(Grant) -> bool, to: Grant) -> bool {
         let chunks = self.entries.iter_mut().skip(index(region));
-        let mut changed = false;
+        let mut changed = 0;
         for entry in chunks.take_while(|entry| from(**entry)) {
             *entry = to;
-            changed = true;
+            changed += 1;
         }
-        changed
+        if to == Grant::Absent {
+            self.chunks -= changed;
+        }
+        changed > 0
     }
 }
 
@@ -208,8 +219,10 @@ mod tests {
         assert!(!grants.release(RegionId(2)));
         assert!(!grants.released(RegionId(3), true));
         assert_eq!((grants.ledger().left(), grants.ledger().unanswered()), (1, 1));
+        assert_eq!(grants.chunks(), 2);
         assert!(grants.released(RegionId(2), true));
         assert_eq!((grants.ledger().left(), grants.ledger().unanswered()), (0, 0));
+        assert_eq!(grants.chunks(), 0);
     }
 
     #[test]

@@ -1,14 +1,19 @@
-//! A source that is bounded in how much may be registered at a time.
+//! A bound on how much may be registered at a time, at either side.
 
 use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::connection::PinAllOffer;
-use rdma_migration_protocol::error::Misuse;
+use rdma_migration_protocol::destination::DestinationConfig;
+use rdma_migration_protocol::error::{Incompatibility, Misuse};
 use rdma_migration_protocol::source::{Registration, Source, SourceConfig};
 use rdma_migration_protocol::transport::{Completion, Operation, RegionId};
-use rdma_migration_protocol::wire::{Entries, Kind, Message, RegisterRequest, UnregisterRequest};
+use rdma_migration_protocol::wire::{
+    Entries, Flags, Kind, Message, RegisterRequest, UnregisterRequest,
+};
 
-use crate::by_hand::{ByHand, Order, encode, rkey};
+use crate::by_hand::{ByHand, Ending, Order, encode, rkey};
+use crate::destination_phases::{self, connected, placed, request, unregister};
 use crate::layout::{MIB, ram_address};
+use crate::registration::{self, ask, expect_answer, failed};
 use crate::source_phases::{granted, in_round, receive_result, scanned, write};
 
 const BLOCK: BlockIndex = BlockIndex::new(0);
@@ -164,4 +169,41 @@ fn a_run_is_scanned_after_all_where_its_region_gives_way_first() {
     assert_eq!(written(&register(&mut hand, 2, 0, 0x72)), [2]);
     assert_eq!(deregistered(&give_back(&mut hand, 1)), [1]);
     assert_eq!(written(&register(&mut hand, 0, 0, 0x74)), [0]);
+}
+
+#[test]
+fn a_destination_refuses_what_goes_past_its_bound() {
+    let config = DestinationConfig { pinned_bytes_max: Some(3 * MIB), ..Default::default() };
+    let mut hand = destination_phases::in_round(config, &[8 * MIB]);
+    ask(&mut hand, &[request(0, 0, 1), request(0, 2 * MIB, 0)]);
+    hand.run();
+    expect_answer(&mut hand, &[(0, 0), (2, 0)]);
+    // A second request for the same is none too much.
+    ask(&mut hand, &[request(0, MIB, 0)]);
+    hand.run();
+    expect_answer(&mut hand, &[(0, 0)]);
+    // What is given back makes room.
+    hand.receive(&Message::UnregisterRequest(Entries::new(&[unregister(0, 2)])));
+    hand.run();
+    hand.message(Kind::UnregisterFinished);
+    hand.message(Kind::Ready);
+    let mut other = hand.clone();
+    ask(&mut hand, &[request(0, 7 * MIB, 0)]);
+    hand.run();
+    expect_answer(&mut hand, &[(7, 0)]);
+    ask(&mut other, &[request(0, 6 * MIB, 1)]);
+    let too_much = Incompatibility::PinnedTooMuch { bytes: 4 * MIB, bytes_max: 3 * MIB };
+    let expected = Ending { closed: failed(too_much), peer_told: true, disconnected: true };
+    assert_eq!(other.end(), expected);
+}
+
+#[test]
+fn a_destination_does_not_pin_all_ram_past_its_bound() {
+    let config = DestinationConfig { pinned_bytes_max: Some(3 * MIB), ..Default::default() };
+    let mut hand = connected(config, Flags::PIN_ALL);
+    hand.receive(&Message::RamBlocksRequest);
+    hand.machine.place_blocks(&placed(&[2 * MIB, 2 * MIB])).unwrap();
+    assert_eq!(hand.orders(), [registration::register(0, 0, 0, 2 * MIB), Order::Send(Kind::Error)]);
+    let too_much = Incompatibility::PinnedTooMuch { bytes: 4 * MIB, bytes_max: 3 * MIB };
+    assert_eq!(hand.end().closed, failed(too_much));
 }
