@@ -107,9 +107,7 @@ impl Queue {
     /// The head is done, and so is what was told behind it.
     pub(crate) fn pop(&mut self) {
         self.drop_head();
-        while matches!(self.work.front(), Some(Work::Run(run)) if run.scan == Scan::Told) {
-            self.drop_head();
-        }
+        self.drop_told();
     }
 
     /// The first work that may need a command.
@@ -132,12 +130,15 @@ impl Queue {
         self.commanded += 1;
     }
 
-    /// The first work that needed a command has had it, and that was all there was to do.
-    pub(crate) fn told(&mut self) {
-        if let Some(Work::Run(run)) = self.work.get_mut(self.commanded) {
-            run.scan = Scan::Told;
+    /// The first `runs` that needed a command have had it, and that was all there was to do.
+    pub(crate) fn told(&mut self, runs: usize) {
+        for work in self.work.iter_mut().skip(self.commanded).take(runs) {
+            if let Work::Run(run) = work {
+                run.scan = Scan::Told;
+            }
         }
-        self.commanded += 1;
+        self.commanded += runs;
+        self.drop_told();
     }
 
     /// The runs that have had the command they needed, and are not written yet.
@@ -229,6 +230,12 @@ impl Queue {
             Work::Unregister { .. } => true,
         };
         complete.then_some(work)
+    }
+
+    fn drop_told(&mut self) {
+        while matches!(self.work.front(), Some(Work::Run(run)) if run.scan == Scan::Told) {
+            self.drop_head();
+        }
     }
 
     fn drop_head(&mut self) {
@@ -343,7 +350,7 @@ mod tests {
                 assert_eq!(scan(&mut queue), None);
                 assert!(queue.scanned(BLOCK, BlockOffset::new(0), Scan::NonZero));
                 queue.commanded();
-                queue.told();
+                queue.told(1);
             }
             assert_eq!(scan(&mut queue), Some(then));
         }

@@ -15,7 +15,7 @@ enum Need {
     Nothing,
     /// That something else happens first; then it may be a command.
     Patience,
-    Compress(Run),
+    Compress(ZeroSpan),
     Register(Span),
     /// `evicted`: of our own accord, so that another has room.
     Unregister { block: BlockIndex, region: RegionId, evicted: bool },
@@ -31,6 +31,15 @@ struct Span {
     chunks: usize,
 }
 
+/// Adjacent runs of zero to be told by one command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct ZeroSpan {
+    block: BlockIndex,
+    offset: BlockOffset,
+    length: u64,
+    runs: usize,
+}
+
 impl Source {
     pub(super) fn command_operation(
         &mut self,
@@ -41,7 +50,7 @@ impl Source {
             match need {
                 Need::Nothing => self.needs_nothing(),
                 Need::Patience => break,
-                Need::Compress(run) => return self.compress_operation(run, buffer),
+                Need::Compress(span) => return self.compress_operation(span, buffer),
                 Need::Register(span) => return self.request_operation(span, buffer),
                 Need::Unregister { block, region, evicted } => {
                     return self.unregister_operation(block, region, evicted, buffer);
@@ -76,7 +85,9 @@ impl Source {
             (_, Scan::Running) => Need::Patience,
             (Some((Remote::Requested | Remote::Granted(_), _)), _) => Need::Nothing,
             (Some((Remote::Unknown, _)), _) if !its_turn => Need::Patience,
-            (Some((Remote::Unknown, _)), Scan::Zero) => Need::Compress(run),
+            (Some((Remote::Unknown, _)), Scan::Zero) => {
+                self.zero_span(run, sealed).map_or(Need::Patience, Need::Compress)
+            }
             (Some((Remote::Unknown, Local::Absent)), Scan::NonZero) => {
                 let Some(chunks) = self.span_length(run, region, sealed) else {
                     return Need::Patience;
@@ -124,6 +135,36 @@ impl Source {
             }
         }
         Some(chunks)
+    }
+
+    /// What one command tells of zero: the runs that follow one another in the work as in their
+    /// block. None while a scan decides.
+    fn zero_span(&self, run: Run, sealed: bool) -> Option<ZeroSpan> {
+        let Run { block, offset, length, .. } = run;
+        let mut span = ZeroSpan { block, offset, length, runs: 1 };
+        let length_max = self.config.zero_bytes_max();
+        for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
+            let length = span.length.saturating_add(next.length);
+            let follows = next.block == block && offset.checked_add(span.length) == Some(next.offset);
+            let chunk = self.keys.region(&self.blocks, next.block, next.offset);
+            //= spec/text/07-zero-pages.md#use
+            //# [ZERO-10] A source MUST NOT send COMPRESS for a chunk that is registered at the
+            //# destination or whose registration it has asked for.
+            let state = chunk.and_then(|chunk| self.keys.state(chunk));
+            let unknown = matches!(state, Some((Remote::Unknown, _)));
+            if !follows || !unknown || length > length_max {
+                break;
+            }
+            match next.scan {
+                Scan::Zero => {
+                    span.length = length;
+                    span.runs = span.runs.saturating_add(1);
+                }
+                Scan::Running => return None,
+                Scan::Unknown | Scan::NonZero | Scan::Told => break,
+            }
+        }
+        Some(span)
     }
 
     /// What was used longest ago gives way, unless it is still needed.
@@ -192,10 +233,10 @@ impl Source {
 
     fn compress_operation(
         &mut self,
-        run: Run,
+        span: ZeroSpan,
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
-        let Run { block, offset, length, .. } = run;
+        let ZeroSpan { block, offset, length, runs } = span;
         let Some(offset) = self.ram_address(block, offset) else { return Ok(None) };
         //= spec/text/07-zero-pages.md#use
         //# [ZERO-11] A source MUST send COMPRESS with a `value` of 0.
@@ -205,11 +246,8 @@ impl Source {
         let message = Message::Compress(Entries::new(core::slice::from_ref(&zero)));
         let operation = self.send_command(&message, None, buffer)?;
         if operation.is_some() {
-            if self.queue.uncommanded_is_head() {
-                self.done();
-            } else {
-                self.queue.told();
-            }
+            self.queue.told(runs);
+            self.invite_ram();
         }
         Ok(operation)
     }

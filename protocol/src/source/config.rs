@@ -60,6 +60,9 @@ pub struct SourceConfig {
     /// How chunks are registered where not all RAM is pinned. Default: spans of up to 64 chunks, with
     /// look-ahead.
     pub registration: Registration,
+    /// The most chunks of zero that one COMPRESS tells, at least 1. QEMU's destinations take any
+    /// number; QEMU's sources send no more than 1. Default 64.
+    pub zero_chunks_max: u32,
     /// One write in so many asks for a completion. At least 1; default 64.
     pub signal_interval: u32,
     /// Writes in flight at the most, at least 1. The transport's send queue needs room for them and
@@ -84,6 +87,7 @@ impl Default for SourceConfig {
             pin_all: PinAllOffer::Never,
             chunk_size: ChunkSize::default(),
             registration: Registration::default(),
+            zero_chunks_max: SPAN_CHUNKS_DEFAULT,
             signal_interval: SIGNAL_INTERVAL_DEFAULT,
             writes_in_flight_max: WRITES_IN_FLIGHT_DEFAULT,
             peer_unregisters: false,
@@ -98,6 +102,9 @@ impl SourceConfig {
         if self.registration.chunks_max() == 0 {
             return Err(Misuse::Limit { name: "registration" });
         }
+        if self.zero_chunks_max == 0 {
+            return Err(Misuse::Limit { name: "zero_chunks_max" });
+        }
         if self.signal_interval == 0 {
             return Err(Misuse::Limit { name: "signal_interval" });
         }
@@ -109,6 +116,11 @@ impl SourceConfig {
             return Err(Misuse::Limit { name: "pinned_bytes_max" });
         }
         Ok(())
+    }
+
+    /// Bytes that one COMPRESS tells, at most.
+    pub(super) fn zero_bytes_max(&self) -> u64 {
+        u64::from(self.zero_chunks_max).saturating_mul(self.chunk_size.bytes())
     }
 
     /// Chunks that are registered at a time, at most.

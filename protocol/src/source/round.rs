@@ -180,7 +180,12 @@ impl Source {
     /// The head of the queue is done.
     pub(super) fn done(&mut self) {
         self.queue.pop();
-        if self.ram_refused {
+        self.invite_ram();
+    }
+
+    /// Tells the owner that there is room again.
+    pub(super) fn invite_ram(&mut self) {
+        if self.ram_refused && self.queue.has_room() {
             self.ram_refused = false;
             self.events.push_back(SourceEvent::RamWritable);
         }
