@@ -10,7 +10,8 @@ use crate::ram::ChunkSize;
 /// each of them is what every destination of version 1 takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Registration {
-    /// One chunk a request, when its turn has come, as QEMU does.
+    /// One chunk a request, when its turn has come, and one thing after the other, as QEMU does: scan,
+    /// the destination's registration, our own, write.
     Chunks,
     /// Adjacent chunks by one request, when their turn has come.
     Spans {
@@ -34,9 +35,10 @@ impl Registration {
         }
     }
 
-    /// Whether the source registers its own half while the destination registers its.
-    pub(super) const fn registers_together(self) -> bool {
-        !matches!(self, Self::Chunks)
+    /// Whether nothing is done for a chunk before everything is done for the one before, and our own
+    /// registration waits for the destination's.
+    pub(super) const fn is_one_by_one(self) -> bool {
+        matches!(self, Self::Chunks)
     }
 
     pub(super) const fn looks_ahead(self) -> bool {

@@ -44,7 +44,7 @@ impl Source {
     /// The next run whose contents decide between COMPRESS and registration.
     fn next_scan(&mut self, finishing: bool) -> Option<Run> {
         let (keys, blocks) = (&self.keys, &self.blocks);
-        if self.config.registration.chunks_max() == 1 && !self.queue.unscanned_is_head() {
+        if self.config.registration.is_one_by_one() && !self.queue.unscanned_is_head() {
             return None;
         }
         self.queue.scan_next(blocks, finishing, |run| {
@@ -60,7 +60,7 @@ impl Source {
     /// Registers our own half of what the destination was asked for, while it registers its.
     fn register_asked(&mut self) -> Option<Operation> {
         match self.asked {
-            Asked::Register { block, region } if self.config.registration.registers_together() => {
+            Asked::Register { block, region } if !self.config.registration.is_one_by_one() => {
                 self.register_operation(block, region)
             }
             Asked::Register { .. } | Asked::Unregister { .. } | Asked::Nothing => None,

@@ -17,6 +17,7 @@ mod registration;
 mod rounds;
 mod source_ends;
 mod source_phases;
+mod spans;
 mod stream;
 mod unanswered;
 mod unregistration;
