@@ -57,6 +57,11 @@ impl Outstanding {
         self.receives.push_back(buffer);
     }
 
+    /// Takes back the last requests, which the adapter has refused, the first of them first.
+    pub(crate) fn withdraw(&mut self, requests: usize) -> Vec<SendRequest> {
+        self.sends.split_off(self.sends.len().saturating_sub(requests)).into()
+    }
+
     /// The request that an answer is about; those before it are done. `None` if it is about none.
     pub(crate) fn answered_send(&mut self, number: u64) -> Option<SendRequest> {
         let ahead = usize::try_from(number.checked_sub(self.oldest_send)?).ok()?;
@@ -118,6 +123,15 @@ mod tests {
         assert_eq!(outstanding.next_send(), 4);
         assert_eq!(outstanding.answered_send(3), Some(message));
         assert!(outstanding.is_empty());
+    }
+
+    #[test]
+    fn what_was_refused_leaves_its_numbers_to_what_follows() {
+        let mut outstanding = posted(&[SIGNALED, UNSIGNALED, SIGNALED]);
+        assert_eq!(outstanding.withdraw(2), [UNSIGNALED, SIGNALED]);
+        assert_eq!(outstanding.next_send(), 1);
+        assert_eq!(outstanding.answered_send(0), Some(SIGNALED));
+        assert_eq!(outstanding.withdraw(1), []);
     }
 
     #[test]

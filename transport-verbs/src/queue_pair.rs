@@ -44,10 +44,19 @@ pub(crate) enum Answered {
     Receive(ReceiveBuffer),
 }
 
+/// A post that the adapter refused, wholly or from some request on.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: VerbsError,
+    /// What was not posted, the first first.
+    pub(crate) requests: Vec<SendRequest>,
+}
+
 /// A queue pair, until it is dropped.
 pub(crate) struct QueuePair {
     id: Arc<ConnectionId>,
     outstanding: Outstanding,
+    chain: Chain,
     /// Requests that fit on the send queue.
     send_depth: usize,
     _domain: Arc<ProtectionDomain>,
@@ -85,7 +94,8 @@ impl QueuePair {
         }
         let send_depth = usize::try_from(send_depth).unwrap_or(usize::MAX);
         let (id, _domain) = (Arc::clone(id), Arc::clone(domain));
-        Ok(Self { id, outstanding: Outstanding::default(), send_depth, _domain })
+        let (outstanding, chain) = (Outstanding::default(), Chain::default());
+        Ok(Self { id, outstanding, chain, send_depth, _domain })
     }
 
     pub(crate) const fn outstanding(&self) -> &Outstanding {
@@ -121,51 +131,45 @@ impl QueuePair {
         Ok(())
     }
 
-    /// Posts the message of `length` bytes in a send buffer.
+    /// Posts the message of `length` bytes in a send buffer, behind what is held back.
     pub(crate) fn post_message(
         &mut self,
         slot: usize,
         place: Registered,
         length: u32,
-    ) -> Result<(), VerbsError> {
+    ) -> Result<(), Refused> {
         let element = ibv_sge { addr: place.address, length, lkey: place.lkey };
-        self.post(element, ibv_wr_opcode::IBV_WR_SEND, None, true)?;
+        let number = self.outstanding.next_send();
+        self.chain.add(number, element, ibv_wr_opcode::IBV_WR_SEND, None, true);
         self.outstanding.posted_send(SendRequest::Message { slot });
-        Ok(())
+        self.post_held()
     }
 
-    pub(crate) fn post_write(&mut self, write: &Write) -> Result<(), VerbsError> {
+    /// Posts a write. One that is not signaled is held back until one that is follows, or a message,
+    /// or [`Self::post_held`]: what is posted together costs the adapter one call.
+    pub(crate) fn post_write(&mut self, write: &Write) -> Result<(), Refused> {
         let Registered { address: addr, lkey } = write.local;
         let element = ibv_sge { addr, length: write.length, lkey };
         let remote = rdma_t { remote_addr: write.remote_address.get(), rkey: write.rkey.get() };
         let opcode = ibv_wr_opcode::IBV_WR_RDMA_WRITE;
-        self.post(element, opcode, Some(remote), write.signaled)?;
+        let number = self.outstanding.next_send();
+        self.chain.add(number, element, opcode, Some(remote), write.signaled);
         self.outstanding.posted_send(SendRequest::Write { signaled: write.signaled });
-        Ok(())
+        if write.signaled { self.post_held() } else { Ok(()) }
     }
 
-    fn post(
-        &self,
-        mut element: ibv_sge,
-        opcode: ibv_wr_opcode::Type,
-        remote: Option<rdma_t>,
-        signaled: bool,
-    ) -> Result<(), VerbsError> {
-        // SAFETY: all zeroes is a valid request: numbers and pointers that are null.
-        let mut request: ibv_send_wr = unsafe { mem::zeroed() };
-        request.wr_id = self.outstanding.next_send();
-        request.sg_list = &raw mut element;
-        request.num_sge = 1;
-        request.opcode = opcode;
-        request.send_flags = if signaled { ibv_send_flags::IBV_SEND_SIGNALED.0 } else { 0 };
-        if let Some(rdma) = remote {
-            request.wr = wr_t { rdma };
-        }
+    /// Posts what is held back.
+    pub(crate) fn post_held(&mut self) -> Result<(), Refused> {
+        let Some(first) = self.chain.link() else { return Ok(()) };
         let mut refused = ptr::null_mut();
-        // SAFETY: the queue pair is alive; the request and its element are only read, before the call
-        // returns. The adapter reads only memory that is registered under the key.
-        let result = unsafe { ibv_post_send(self.raw(), &raw mut request, &raw mut refused) };
-        self.check("ibv_post_send", result)
+        // SAFETY: the queue pair is alive; the requests and their elements, which `link` has joined, are
+        // only read, before the call returns. The adapter reads only memory that is registered under
+        // the key.
+        let result = unsafe { ibv_post_send(self.raw(), first.as_ptr(), &raw mut refused) };
+        let posted = self.check("ibv_post_send", result);
+        let not_posted = if posted.is_ok() { 0 } else { self.chain.from(refused) };
+        self.chain.clear();
+        posted.map_err(|error| Refused { error, requests: self.outstanding.withdraw(not_posted) })
     }
 
     /// What the answer to the request of this number is about; `None` if it answers no request.
@@ -212,11 +216,94 @@ impl QueuePair {
     }
 }
 
+/// Requests for the send queue that are posted together, each with its one element. It is filled
+/// again and again.
+#[derive(Default)]
+struct Chain {
+    requests: Vec<ibv_send_wr>,
+    elements: Vec<ibv_sge>,
+}
+
+// SAFETY: its pointers are set by `link` for the call that follows at once, and lead into itself.
+unsafe impl Send for Chain {}
+
+impl Chain {
+    fn add(
+        &mut self,
+        number: u64,
+        element: ibv_sge,
+        opcode: ibv_wr_opcode::Type,
+        remote: Option<rdma_t>,
+        signaled: bool,
+    ) {
+        // SAFETY: all zeroes is a valid request: numbers and pointers that are null.
+        let mut request: ibv_send_wr = unsafe { mem::zeroed() };
+        request.wr_id = number;
+        request.num_sge = 1;
+        request.opcode = opcode;
+        request.send_flags = if signaled { ibv_send_flags::IBV_SEND_SIGNALED.0 } else { 0 };
+        if let Some(rdma) = remote {
+            request.wr = wr_t { rdma };
+        }
+        self.requests.push(request);
+        self.elements.push(element);
+    }
+
+    /// Joins the requests to a list and returns the first, if there is one.
+    fn link(&mut self) -> Option<NonNull<ibv_send_wr>> {
+        let mut next = ptr::null_mut();
+        for (request, element) in self.requests.iter_mut().zip(&mut self.elements).rev() {
+            request.sg_list = element;
+            request.next = next;
+            next = request;
+        }
+        NonNull::new(next)
+    }
+
+    /// How many requests there are from this one on; all, if it is none of them.
+    fn from(&self, request: *const ibv_send_wr) -> usize {
+        let at = self.requests.iter().position(|each| ptr::eq(each, request));
+        self.requests.len() - at.unwrap_or(0)
+    }
+
+    fn clear(&mut self) {
+        self.requests.clear();
+        self.elements.clear();
+    }
+}
+
 impl Drop for QueuePair {
     fn drop(&mut self) {
         if NonNull::new(self.raw()).is_some() {
             // SAFETY: the identifier is alive and has a queue pair.
             unsafe { rdma_destroy_qp(self.id.raw().as_ptr()) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_joined_in_their_order_and_found_again() {
+        let mut chain = Chain::default();
+        assert!(chain.link().is_none());
+        for number in 0..3 {
+            let element = ibv_sge { addr: 100 + number, length: 1, lkey: 0 };
+            chain.add(number, element, ibv_wr_opcode::IBV_WR_RDMA_WRITE, None, number == 2);
+        }
+        let mut next: *const ibv_send_wr = chain.link().unwrap().as_ptr();
+        for number in 0..3 {
+            assert_eq!(chain.from(next), 3 - usize::try_from(number).unwrap());
+            // SAFETY: `link` has joined what the chain still holds.
+            let (request, element) = unsafe { (&*next, &*(*next).sg_list) };
+            assert_eq!((request.wr_id, element.addr), (number, 100 + number));
+            next = request.next;
+        }
+        assert!(next.is_null());
+        assert_eq!(chain.from(ptr::null()), 3);
+        chain.clear();
+        assert!(chain.link().is_none());
     }
 }

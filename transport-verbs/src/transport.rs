@@ -279,6 +279,9 @@ impl Transport for VerbsTransport {
 
     fn issue(&mut self, operation: Operation) {
         tracing::trace!(?operation, "issue");
+        if !matches!(operation, Operation::WriteRam(_) | Operation::Send { .. }) {
+            self.post_held();
+        }
         match operation {
             Operation::Connect { private_data } => self.connect(private_data),
             Operation::Accept { private_data } => self.accept(private_data),
@@ -298,6 +301,7 @@ impl Transport for VerbsTransport {
     }
 
     fn poll(&mut self) -> Option<Input<'_>> {
+        self.post_held();
         if self.reports.is_empty() {
             self.gather();
         }

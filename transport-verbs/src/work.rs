@@ -15,7 +15,7 @@ use crate::memory_region::MemoryRegion;
 use crate::memory_worker::{Answer, Job};
 use crate::outstanding::SendRequest;
 use crate::preflight::LockingLimit;
-use crate::queue_pair::{Answered, QueuePair, Write};
+use crate::queue_pair::{Answered, QueuePair, Refused, Write};
 use crate::ram_range::RamRange;
 use crate::report::Report;
 use crate::transport::{VerbsTransport, failed_call};
@@ -65,9 +65,8 @@ impl VerbsTransport {
             self.fail(FailedOperation::Send, TransportError::QueueFull);
             return;
         };
-        if let Err(error) = queue_pair.post_message(slot, place, length) {
-            self.control.sent(slot);
-            self.fail_post(FailedOperation::Send, error);
+        if let Err(refused) = queue_pair.post_message(slot, place, length) {
+            self.fail_post(refused);
         }
     }
 
@@ -96,8 +95,16 @@ impl VerbsTransport {
             self.fail(FailedOperation::WriteRam, TransportError::QueueFull);
             return;
         }
-        if let Err(error) = requests.try_for_each(|request| queue_pair.post_write(&request)) {
-            self.fail_post(FailedOperation::WriteRam, error);
+        if let Err(refused) = requests.try_for_each(|request| queue_pair.post_write(&request)) {
+            self.fail_post(refused);
+        }
+    }
+
+    /// Posts the writes that are held back.
+    pub(crate) fn post_held(&mut self) {
+        let posted = queue_pair(&mut self.endpoint).map(QueuePair::post_held);
+        if let Some(Err(refused)) = posted {
+            self.fail_post(refused);
         }
     }
 
@@ -250,15 +257,24 @@ impl VerbsTransport {
         }
     }
 
-    /// A request could not be posted.
-    fn fail_post(&mut self, operation: FailedOperation, error: VerbsError) {
+    /// Requests could not be posted.
+    fn fail_post(&mut self, refused: Refused) {
+        let Refused { error, requests } = refused;
         let reason = match error.transport_error() {
             // What the providers say when the queue has no room.
             TransportError::OutOfMemory => TransportError::QueueFull,
             reason => reason,
         };
         self.record(error);
-        self.fail(operation, reason);
+        for request in requests {
+            match request {
+                SendRequest::Message { slot } => {
+                    self.control.sent(slot);
+                    self.fail(FailedOperation::Send, reason);
+                }
+                SendRequest::Write { .. } => self.fail(FailedOperation::WriteRam, reason),
+            }
+        }
     }
 
     pub(crate) fn fail(&mut self, operation: FailedOperation, error: TransportError) {
