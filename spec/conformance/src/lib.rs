@@ -14,6 +14,7 @@ pub mod page;
 pub mod rdma_address;
 pub mod receive;
 pub mod recording;
+pub mod registrations;
 pub mod send;
 pub mod size;
 pub mod suite;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdma_migration_conformance::migrate::progress::Shown;
 use rdma_migration_conformance::migrate::report::Report;
 use rdma_migration_conformance::migrate::{Plan, Wishes, migrate};
+use rdma_migration_conformance::registrations::Registrations;
 use rdma_migration_protocol::ram::ChunkSize;
 use rdma_migration_transport_sim::{CostPreset, FAULTS, Fault, Recovery};
 use serde_json::Value;
@@ -141,6 +142,7 @@ fn with_fault(fault: Fault, pin_all: bool) -> Report {
         guest_memory: 4 << 20,
         pin_all,
         chunk_size: ChunkSize::default(),
+        registrations: Registrations::default(),
         dirty_rate: 512 << 20,
         wishes: Wishes { max_downtime: Duration::from_millis(30), max_bandwidth: None },
         cost: CostPreset::default(),

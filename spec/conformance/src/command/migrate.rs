@@ -10,6 +10,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
 use super::Ending;
+use super::registration::RegistrationArguments;
 use rdma_migration_conformance::migrate::guest::PAGE_BYTES;
 use rdma_migration_conformance::migrate::progress::Shown;
 use rdma_migration_conformance::migrate::report::Report;
@@ -40,7 +41,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     pub(super) pin_all: bool,
 
-    /// What is registered at a time: a power of two from 1 MiB to 1 GiB.
+    #[command(flatten)]
+    pub(super) registration: RegistrationArguments,
+
+    /// Bytes of a chunk, the unit of registration: a power of two from 1 MiB to 1 GiB.
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = chunk_size)]
     pub(super) chunk_size: ChunkSize,
 
@@ -199,6 +203,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Plan, String> {
         guest_memory,
         pin_all: arguments.pin_all,
         chunk_size: arguments.chunk_size,
+        registrations: arguments.registration.registrations(arguments.chunk_size)?,
         dirty_rate: arguments.dirty_rate.0,
         wishes,
         cost: arguments.cost_preset,

@@ -38,7 +38,10 @@ fn attempt(arguments: &Arguments) -> Result<Ending, String> {
     let options = VerbsArguments::new(device, arguments.chunk_size, trace, json);
     let interruption = Interruption::watch()?;
     match (&arguments.listen, &arguments.connect) {
-        (Some(address), _) => arrive(address, &options, &interruption),
+        (Some(address), _) => {
+            let pinned_bytes_max = arguments.registration.pinned_bytes_max();
+            arrive(address, pinned_bytes_max, &options, &interruption)
+        }
         (None, Some(address)) => leave(arguments, address, &options, &interruption),
         (None, None) => {
             Err("--transport verbs needs --listen ADDRESS or --connect ADDRESS".to_owned())
@@ -82,6 +85,7 @@ fn leave(
 /// The destination's side: whatever comes is kept in memory, to be compared with what left.
 fn arrive(
     address: &RdmaAddress,
+    pinned_bytes_max: Option<u64>,
     options: &VerbsArguments,
     interruption: &Interruption,
 ) -> Result<Ending, String> {
@@ -95,6 +99,7 @@ fn arrive(
     let mut destination = Destination::new(DestinationConfig {
         chunk_size: options.chunk_size,
         timeouts: Timeouts::for_guest(ram_bytes_max),
+        pinned_bytes_max,
         ..DestinationConfig::default()
     });
     let mut recorder = Recorder::new(wishes, Arc::clone(&interruption.flag), Incoming::new());

@@ -7,6 +7,7 @@ mod migrate;
 mod migrate_over_verbs;
 #[cfg(feature = "verbs")]
 mod receive;
+mod registration;
 #[cfg(feature = "verbs")]
 mod send;
 #[cfg(feature = "verbs")]

@@ -64,6 +64,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
     looking: u32,
 
+    /// Refuse a source that wants more registered at a time than this, or all RAM pinned.
+    #[arg(long, value_name = "BYTES", conflicts_with = "pin_all")]
+    max_pinned: Option<Size>,
+
     #[command(flatten)]
     verbs: VerbsArguments,
 }
@@ -117,6 +121,7 @@ fn receive(
         chunk_size,
         // The guest's size is not known yet; it is not larger than this.
         timeouts: Timeouts::for_guest(wishes.limits.ram_bytes_max),
+        pinned_bytes_max: arguments.max_pinned.map(|Size(bytes)| bytes),
         ..DestinationConfig::default()
     });
     let mut recorder = Recorder::new(wishes, Arc::clone(&interruption.flag), Incoming::new());

@@ -10,6 +10,7 @@ use rdma_migration_conformance::rdma_address::RdmaAddress;
 use rdma_migration_conformance::recording::{
     Limits, Recording, RecordingError, STREAM_BYTES_MAX_DEFAULT,
 };
+use rdma_migration_conformance::registrations::Registrations;
 use rdma_migration_conformance::send::{Player, Progress};
 use rdma_migration_conformance::size::{Rate, Size};
 use rdma_migration_conformance::transfer::{Transfer, TransferredBlock};
@@ -23,6 +24,7 @@ use rdma_migration_transport_verbs::VerbsTransport;
 
 use super::Ending;
 use super::migrate::available_memory;
+use super::registration::RegistrationArguments;
 use super::verbs::{self, BytesBar, Interruption, VerbsArguments, say};
 
 /// Play a recording into a destination over RDMA, QEMU or any other.
@@ -50,6 +52,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     pin_all: bool,
 
+    #[command(flatten)]
+    registration: RegistrationArguments,
+
     /// Send only a recording of this machine type, such as pc-i440fx-7.2.
     #[arg(long, value_name = "MACHINE")]
     expect_machine: Option<String>,
@@ -72,6 +77,8 @@ pub(super) fn run(arguments: &Arguments) -> Ending {
 }
 
 fn attempt(arguments: &Arguments) -> Result<Ending, String> {
+    let chunk_size = arguments.verbs.chunk_size;
+    let registrations = arguments.registration.registrations(chunk_size)?;
     let interruption = Interruption::watch()?;
     let recording = open(arguments)?;
     let ram_bytes: u64 = recording.manifest().blocks.iter().map(|block| block.bytes).sum();
@@ -89,7 +96,7 @@ fn attempt(arguments: &Arguments) -> Result<Ending, String> {
     });
     drop(bar);
     match loaded {
-        Ok(()) => send(arguments, &recording, host, observer, &interruption),
+        Ok(()) => send(arguments, &registrations, &recording, host, observer, &interruption),
         Err(RecordingError::Interrupted { .. }) => Ok(Ending::Interrupted),
         Err(error) => Err(error.to_string()),
     }
@@ -112,18 +119,19 @@ fn open(arguments: &Arguments) -> Result<Recording, String> {
 
 fn send(
     arguments: &Arguments,
+    registrations: &Registrations,
     recording: &Recording,
     host: VerbsHost,
     mut observer: Observer,
     interruption: &Interruption,
 ) -> Result<Ending, String> {
     let ram_bytes: u64 = recording.manifest().blocks.iter().map(|block| block.bytes).sum();
-    let mut source = Source::new(SourceConfig {
+    let mut source = Source::new(registrations.set(SourceConfig {
         pin_all: if arguments.pin_all { PinAllOffer::Required } else { PinAllOffer::Never },
         chunk_size: arguments.verbs.chunk_size,
         timeouts: Timeouts::for_guest(ram_bytes),
         ..SourceConfig::default()
-    })
+    }))
     .map_err(|misuse| misuse.to_string())?;
     say(None, &format!("connecting to {}", arguments.address));
     let mut player = Player::new(recording, Arc::clone(&interruption.flag), Outgoing::new());

@@ -24,6 +24,7 @@ use rdma_migration_protocol::ram::ChunkSize;
 use rdma_migration_protocol::source::{Source, SourceConfig};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::wire::Kind;
+use crate::registrations::Registrations;
 use rdma_migration_transport_sim::{
     Backing, CostPreset, Fabric, FabricConfig, FaultPlan, Opcode, Pair, Side, Sides, Stuck,
 };
@@ -48,6 +49,8 @@ pub struct Plan {
     pub pin_all: bool,
     /// The chunk size of both sides.
     pub chunk_size: ChunkSize,
+    /// How chunks are registered where not all RAM is pinned.
+    pub registrations: Registrations,
     /// Bytes that the guest dirties a second.
     pub dirty_rate: u64,
     /// What the owner at the source wants.
@@ -119,15 +122,18 @@ fn machines(plan: &Plan, blocks: &[GuestBlock]) -> Result<(Source, Destination),
     let timeouts = Timeouts::for_guest(blocks.iter().map(|block| block.length).sum());
     let pin_all = if plan.pin_all { PinAllOffer::Required } else { PinAllOffer::Never };
     let chunk_size = plan.chunk_size;
-    let source = Source::new(SourceConfig {
+    let source = Source::new(plan.registrations.set(SourceConfig {
         pin_all,
         chunk_size,
         timeouts: timeouts.clone(),
         ..SourceConfig::default()
-    })?;
+    }))?;
+    // It can keep to a bound only with a source that gives back what it does not need.
+    let bounded = plan.registrations.peer_unregisters;
     let destination = Destination::new(DestinationConfig {
         chunk_size,
         timeouts,
+        pinned_bytes_max: plan.registrations.pinned_bytes_max.filter(|_| bounded),
         ..DestinationConfig::default()
     });
     Ok((source, destination))

@@ -77,12 +77,12 @@ pub fn depart<H: Host + BlockingTransport, P: Progress>(
         interrupted,
         progress,
     );
-    let mut source = Source::new(SourceConfig {
+    let mut source = Source::new(plan.registrations.set(SourceConfig {
         pin_all: if plan.pin_all { PinAllOffer::Required } else { PinAllOffer::Never },
         chunk_size: plan.chunk_size,
         timeouts: Timeouts::for_guest(blocks.iter().map(|block| block.length).sum()),
         ..SourceConfig::default()
-    })?;
+    }))?;
     drive(&mut source, host, &mut owner);
     let outcome = owner.outcome();
     let gave_up = outcome.gave_up.map(|reason| reason.to_string());
