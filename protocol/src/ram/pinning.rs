@@ -54,10 +54,11 @@ impl Pinning {
         self.recency.oldest().map_or(Room::None, Room::After)
     }
 
-    /// A region of so many chunks is registered from now on.
+    /// A region of so many chunks is registered from now on, if it was not before.
     pub(crate) fn enter(&mut self, region: RegionId, chunks: usize) {
-        self.chunks += chunks;
-        self.recency.touch(region);
+        if !self.recency.touch(region) {
+            self.chunks += chunks;
+        }
     }
 
     pub(crate) fn used(&mut self, region: RegionId) {
@@ -88,6 +89,7 @@ mod tests {
         let mut pinning = Pinning::new(Bounded::Ours, 10, 20);
         assert_eq!(pinning.room(11), Room::None);
         pinning.enter(RegionId(0), 4);
+        pinning.enter(RegionId(4), 4);
         pinning.enter(RegionId(4), 4);
         assert_eq!(pinning.room(2), Room::Enough);
         assert_eq!(pinning.room(3), Room::After(RegionId(0)));

@@ -199,6 +199,11 @@ impl Queue {
         None
     }
 
+    /// What a command was to bring did not come: work may need one after all.
+    pub(crate) fn command_again(&mut self) {
+        self.commanded = 0;
+    }
+
     /// A region is given back: work in it that needed no scan may need one after all.
     pub(crate) fn scan_again(&mut self) {
         self.scanned = self.scanned.min(self.commanded);

@@ -33,12 +33,14 @@ impl Recency {
         (oldest != self.end).then_some(oldest)
     }
 
-    /// A region is used: it is the newest.
-    pub(crate) fn touch(&mut self, region: RegionId) {
-        self.remove(region);
-        let Some(end) = self.links.get(index(self.end)).copied() else { return };
-        self.join(end.older, region);
-        self.join(region, self.end);
+    /// A region is used: it is the newest. False where it was not in before.
+    pub(crate) fn touch(&mut self, region: RegionId) -> bool {
+        let was_in = self.remove(region);
+        if let Some(end) = self.links.get(index(self.end)).copied() {
+            self.join(end.older, region);
+            self.join(region, self.end);
+        }
+        was_in
     }
 
     /// Takes a region out. False where it was not in.
@@ -73,6 +75,7 @@ mod tests {
         for region in [2, 0, 3, 2, 0] {
             recency.touch(RegionId(region));
         }
+        assert!(recency.touch(RegionId(0)));
         assert_eq!(recency.oldest(), Some(RegionId(3)));
         assert!(recency.remove(RegionId(2)));
         assert!(!recency.remove(RegionId(2)));

@@ -18,7 +18,11 @@ enum Need {
     Compress(ZeroSpan),
     Register(Span),
     /// `evicted`: of our own accord, so that another has room.
-    Unregister { block: BlockIndex, region: RegionId, evicted: bool },
+    Unregister {
+        block: BlockIndex,
+        region: RegionId,
+        evicted: bool,
+    },
 }
 
 /// Adjacent chunks to be registered by one request.
@@ -47,17 +51,19 @@ impl Source {
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
         while let Some(need) = self.need(sealed) {
+            let alone = self.requested.requests.is_empty();
             match need {
                 Need::Nothing => self.needs_nothing(),
-                Need::Patience => break,
-                Need::Compress(span) => return self.compress_operation(span, buffer),
-                Need::Register(span) => return self.request_operation(span, buffer),
-                Need::Unregister { block, region, evicted } => {
+                Need::Register(span) if self.may_claim() => self.claim(span),
+                Need::Compress(span) if alone => return self.compress_operation(span, buffer),
+                Need::Unregister { block, region, evicted } if alone => {
                     return self.unregister_operation(block, region, evicted, buffer);
                 }
+                Need::Register(_) | Need::Compress(_) | Need::Unregister { .. } => break,
+                Need::Patience => break,
             }
         }
-        Ok(None)
+        self.request_operation(buffer)
     }
 
     /// Whether there is a command to send as soon as there is a READY.
@@ -78,8 +84,7 @@ impl Source {
         let Some(region) = self.keys.region(&self.blocks, block, offset) else {
             return Need::Patience;
         };
-        let its_turn =
-            self.config.registration.looks_ahead() || self.queue.uncommanded_is_head();
+        let its_turn = self.config.registration.looks_ahead() || self.queue.uncommanded_is_head();
         match (self.keys.state(region), run.scan) {
             (_, Scan::Told) => Need::Nothing,
             (_, Scan::Running) => Need::Patience,
@@ -145,7 +150,8 @@ impl Source {
         let length_max = self.config.zero_bytes_max();
         for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
             let length = span.length.saturating_add(next.length);
-            let follows = next.block == block && offset.checked_add(span.length) == Some(next.offset);
+            let follows =
+                next.block == block && offset.checked_add(span.length) == Some(next.offset);
             let chunk = self.keys.region(&self.blocks, next.block, next.offset);
             //= spec/text/07-zero-pages.md#use
             //# [ZERO-10] A source MUST NOT send COMPRESS for a chunk that is registered at the
@@ -171,9 +177,10 @@ impl Source {
     fn need_of_eviction(&self, region: RegionId) -> Need {
         let state = self.keys.state(region);
         let held = matches!(state, Some((Remote::Granted(_), Local::Registered)));
-        let awaited = self.queue.commanded_runs().any(|run| {
-            self.keys.region(&self.blocks, run.block, run.offset) == Some(region)
-        });
+        let awaited = self
+            .queue
+            .commanded_runs()
+            .any(|run| self.keys.region(&self.blocks, run.block, run.offset) == Some(region));
         match self.blocks.block_of(region) {
             //= spec/text/05-registration.md#unregistration
             //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.
@@ -212,23 +219,35 @@ impl Source {
         }
     }
 
-    fn request_operation(
-        &mut self,
-        span: Span,
-        buffer: &mut [u8],
-    ) -> Result<Option<Operation>, Error> {
+    /// Whether the next message has room for one more request.
+    fn may_claim(&self) -> bool {
+        let one_at_a_time = self.requested.one_at_a_time;
+        let most = if one_at_a_time { 1 } else { self.config.registration.requests_max() };
+        self.may_send_command() && self.requested.requests.len() < most
+    }
+
+    /// Puts a request for a span into the message that leaves next.
+    fn claim(&mut self, span: Span) {
         let Span { block, offset, first, chunks } = span;
-        let Some(address) = self.ram_address(block, offset) else { return Ok(None) };
+        let Some(address) = self.ram_address(block, offset) else { return };
         let further = u64::try_from(chunks).unwrap_or(u64::MAX).saturating_sub(1);
-        let request = RegisterRequest { address, block, chunks: further };
-        let message = Message::RegisterRequest(Entries::new(core::slice::from_ref(&request)));
-        let operation = self.send_command(&message, Some(Kind::RegisterResult), buffer)?;
-        if operation.is_some() {
-            self.keys.join(first, chunks);
-            self.keys.set_remote(first, Remote::Requested);
-            self.asked = Asked::Register { block, region: first };
+        self.requested.requests.push(RegisterRequest { address, block, chunks: further });
+        self.requested.regions.push(first);
+        self.keys.join(first, chunks);
+        self.keys.set_remote(first, Remote::Requested);
+    }
+
+    fn request_operation(&mut self, buffer: &mut [u8]) -> Result<Option<Operation>, Error> {
+        if self.requested.requests.is_empty() || self.asked != Asked::Nothing {
+            return Ok(None);
         }
-        Ok(operation)
+        // Taken out so that the message can be encoded from it.
+        let requests = core::mem::take(&mut self.requested.requests);
+        let message = Message::RegisterRequest(Entries::new(&requests));
+        let sent = self.send_command(&message, Some(Kind::RegisterResult), buffer);
+        self.requested.requests = requests;
+        self.asked = Asked::Register { ours_next: 0 };
+        sent
     }
 
     fn compress_operation(

@@ -3,7 +3,9 @@
 use crate::connection::PinAllOffer;
 use crate::deadline::Timeouts;
 use crate::error::Misuse;
-use crate::limits::{SIGNAL_INTERVAL_DEFAULT, SPAN_CHUNKS_DEFAULT, WRITES_IN_FLIGHT_DEFAULT};
+use crate::limits::{
+    COMMANDS_MAX, SIGNAL_INTERVAL_DEFAULT, SPAN_CHUNKS_DEFAULT, WRITES_IN_FLIGHT_DEFAULT,
+};
 use crate::ram::ChunkSize;
 
 /// How a source asks for registrations where chunks are registered as they are needed. On the wire
@@ -24,6 +26,14 @@ pub enum Registration {
         /// The most chunks of one request, at least 1.
         chunks_max: u32,
     },
+    /// The same with several requests in a message, for spans that are not adjacent. QEMU's
+    /// destinations answer only the first; once one has done so, each request goes alone.
+    Batches {
+        /// The most chunks of one request, at least 1.
+        chunks_max: u32,
+        /// The most requests in a message, 1 to [`COMMANDS_MAX`].
+        requests_max: u32,
+    },
 }
 
 impl Registration {
@@ -31,7 +41,19 @@ impl Registration {
     pub(super) const fn chunks_max(self) -> u32 {
         match self {
             Self::Chunks => 1,
-            Self::Spans { chunks_max } | Self::LookAhead { chunks_max } => chunks_max,
+            Self::Spans { chunks_max }
+            | Self::LookAhead { chunks_max }
+            | Self::Batches { chunks_max, .. } => chunks_max,
+        }
+    }
+
+    /// The most requests in a message.
+    pub(super) fn requests_max(self) -> usize {
+        match self {
+            Self::Chunks | Self::Spans { .. } | Self::LookAhead { .. } => 1,
+            Self::Batches { requests_max, .. } => {
+                usize::try_from(requests_max).unwrap_or(usize::MAX)
+            }
         }
     }
 
@@ -42,7 +64,7 @@ impl Registration {
     }
 
     pub(super) const fn looks_ahead(self) -> bool {
-        matches!(self, Self::LookAhead { .. })
+        matches!(self, Self::LookAhead { .. } | Self::Batches { .. })
     }
 }
 
@@ -101,7 +123,8 @@ impl Default for SourceConfig {
 
 impl SourceConfig {
     pub(crate) fn check(&self) -> Result<(), Misuse> {
-        if self.registration.chunks_max() == 0 {
+        let requests_max = self.registration.requests_max();
+        if self.registration.chunks_max() == 0 || !(1..=COMMANDS_MAX).contains(&requests_max) {
             return Err(Misuse::Limit { name: "registration" });
         }
         if self.zero_chunks_max == 0 {

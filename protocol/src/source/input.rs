@@ -105,17 +105,42 @@ impl Source {
     }
 
     fn take_register_result(&mut self, results: Entries<'_, RegisterResult>) -> Result<(), Error> {
-        let Asked::Register { block, region } = self.asked else {
+        let Asked::Register { .. } = self.asked else {
             return Err(Misuse::UnexpectedCompletion.into());
         };
         self.asked = Asked::Nothing;
+        let mut requested = core::mem::take(&mut self.requested);
+        let (received, expected) = (results.len(), requested.requests.len());
         //= spec/text/05-registration.md#result
         //# [REG-24] A source MUST reject a REGISTER_RESULT that carries more results than it has
         //# sent requests.
-        let (Some(result), 1) = (results.first(), results.len()) else {
-            let (received, expected) = (results.len(), 1);
+        if received != expected && received != 1 {
             return Err(Misbehavior::ResultCount { received, expected }.into());
-        };
+        }
+        let asked = requested.requests.iter().zip(&requested.regions);
+        for (result, (request, region)) in results.iter().zip(asked) {
+            self.take_key(request.block, *region, result)?;
+        }
+        // What was not answered is asked for again, one by one.
+        for region in requested.regions.iter().skip(received) {
+            self.keys.set_remote(*region, Remote::Unknown);
+        }
+        if received < expected {
+            requested.one_at_a_time = true;
+            self.queue.command_again();
+        }
+        requested.requests.clear();
+        requested.regions.clear();
+        self.requested = requested;
+        Ok(())
+    }
+
+    fn take_key(
+        &mut self,
+        block: BlockIndex,
+        region: RegionId,
+        result: RegisterResult,
+    ) -> Result<(), Error> {
         //= spec/text/05-registration.md#result
         //# [REG-19] A source MUST reject a result whose key is zero.
         if result.rkey.get() == 0 {

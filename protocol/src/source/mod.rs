@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 pub use config::{Registration, SourceConfig};
 pub use event::SourceEvent;
-use state::{Asked, Handover, Phase, RemoteBlock};
+use state::{Asked, Handover, Phase, RemoteBlock, Requested};
 
 use crate::address::{BlockIndex, BlockOffset};
 use crate::connection::{GuestOwner, offer};
@@ -51,6 +51,7 @@ pub struct Source {
     remote_blocks: Vec<RemoteBlock>,
     keys: Keys,
     asked: Asked,
+    requested: Requested,
     queue: Queue,
     /// The owner was told that RAM was not taken.
     ram_refused: bool,
@@ -82,6 +83,7 @@ impl Source {
             remote_blocks: Vec::new(),
             keys: Keys::default(),
             asked: Asked::Nothing,
+            requested: Requested::default(),
             queue: Queue::default(),
             ram_refused: false,
             writes,

@@ -59,12 +59,19 @@ impl Source {
 
     /// Registers our own half of what the destination was asked for, while it registers its.
     fn register_asked(&mut self) -> Option<Operation> {
-        match self.asked {
-            Asked::Register { block, region } if !self.config.registration.is_one_by_one() => {
-                self.register_operation(block, region)
-            }
-            Asked::Register { .. } | Asked::Unregister { .. } | Asked::Nothing => None,
+        if self.config.registration.is_one_by_one() {
+            return None;
         }
+        let Asked::Register { ours_next } = self.asked else { return None };
+        let block = self.requested.requests.get(ours_next)?.block;
+        let region = *self.requested.regions.get(ours_next)?;
+        let registered = !matches!(self.keys.state(region), Some((_, Local::Absent)));
+        let operation = self.register_operation(block, region);
+        let ordered = matches!(operation, Some(Operation::RegisterMemory { .. }));
+        if registered || ordered {
+            self.asked = Asked::Register { ours_next: ours_next.saturating_add(1) };
+        }
+        operation
     }
 
     fn register_operation(&mut self, block: BlockIndex, region: RegionId) -> Option<Operation> {
@@ -149,9 +156,7 @@ impl Source {
     /// Whether a command would leave now, were there a READY for it, and READY is what comes next.
     fn command_is_next(&self, finishing: bool) -> bool {
         let awaits_ready = self.exchange.reply_due().is_none() && !self.may_send_command();
-        awaits_ready
-            && self.config.registration.looks_ahead()
-            && self.has_command_on_ram(finishing)
+        awaits_ready && self.config.registration.looks_ahead() && self.has_command_on_ram(finishing)
     }
 
     fn is_writable(&self, run: Run) -> bool {

@@ -1,10 +1,13 @@
 //! Where a source is in the migration, and what it waits for there.
 
+use alloc::vec::Vec;
+
 use super::Source;
-use crate::address::{BlockIndex, HostAddress, RamAddress};
+use crate::address::{HostAddress, RamAddress};
 use crate::connection::{Close, CloseStep};
 use crate::deadline::TimeoutReason;
 use crate::transport::RegionId;
+use crate::wire::RegisterRequest;
 
 /// The phases of a migration at its source, in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,9 +64,24 @@ pub(super) struct RemoteBlock {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Asked {
     Nothing,
-    Register { block: BlockIndex, region: RegionId },
+    /// `ours_next`: of the regions asked for, the first whose own registration is not ordered.
+    Register {
+        ours_next: usize,
+    },
     /// `evicted`: it gives way to another, of our own accord.
-    Unregister { region: RegionId, evicted: bool },
+    Unregister {
+        region: RegionId,
+        evicted: bool,
+    },
+}
+
+/// What the source has asked the destination to register, in the order of the requests.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Requested {
+    pub(super) requests: Vec<RegisterRequest>,
+    pub(super) regions: Vec<RegionId>,
+    /// The destination has answered no more than the first of several.
+    pub(super) one_at_a_time: bool,
 }
 
 impl Source {

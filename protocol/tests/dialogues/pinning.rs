@@ -125,10 +125,7 @@ fn a_region_stays_while_a_write_from_it_is_in_flight() {
     hand.message(Kind::RegisterRequest);
     receive_result(&mut hand, granted(0, 0x70));
     hand.orders();
-    hand.complete(Completion::MemoryRegistered {
-        region: RegionId(0),
-        rkey: rkey(RegionId(0)),
-    });
+    hand.complete(Completion::MemoryRegistered { region: RegionId(0), rkey: rkey(RegionId(0)) });
     let write_in_flight = hand.orders();
     assert_eq!(written(&write_in_flight), [0]);
     scanned(&mut hand, 0, MIB, false);

@@ -1,6 +1,7 @@
 //! Several chunks in one request, and requests that leave ahead of writes.
 
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset};
+use rdma_migration_protocol::error::Misbehavior;
 use rdma_migration_protocol::source::{Registration, Source, SourceConfig};
 use rdma_migration_protocol::transport::{Access, Operation, RegionId};
 use rdma_migration_protocol::wire::{Compress, Entries, Kind, Message, RegisterRequest};
@@ -233,4 +234,88 @@ fn zero_behind_what_is_not_written_yet_is_told_first() {
     hand.receive(&Message::Ready);
     hand.run();
     hand.message(Kind::RegisterFinished);
+}
+
+fn requests(chunks: &[u64]) -> Vec<u8> {
+    let request = |chunk| RegisterRequest {
+        address: ram_address(0, chunk * MIB),
+        block: BlockIndex::new(0),
+        chunks: 0,
+    };
+    let requests: Vec<_> = chunks.iter().map(|chunk| request(*chunk)).collect();
+    encode(&Message::RegisterRequest(Entries::new(&requests)))
+}
+
+/// A source with batches that is to send every second of ten chunks.
+fn with_batches(requests_max: u32) -> ByHand<Source> {
+    let batches = Registration::Batches { chunks_max: 64, requests_max };
+    let mut hand = in_round(config(batches), &[10 * MIB]);
+    for chunk in [0, 2, 4, 6, 8] {
+        write(&mut hand, 0, chunk * MIB, MIB);
+    }
+    hand.machine.finish_round().unwrap();
+    hand.receive(&Message::Ready);
+    hand
+}
+
+#[test]
+fn a_batch_asks_for_several_spans_and_takes_all_results() {
+    let mut hand = with_batches(4);
+    let registered = |orders: &[Order]| {
+        let register =
+            |order: &&Order| matches!(order, Order::Do(Operation::RegisterMemory { .. }));
+        orders.iter().filter(register).count()
+    };
+    assert_eq!(registered(&hand.run()), 4);
+    assert_eq!(hand.message(Kind::RegisterRequest), requests(&[0, 2, 4, 6]));
+    let results = [0x70, 0x72, 0x74, 0x76].map(|key| granted(0, key));
+    hand.receive(&Message::RegisterResult { repeat: 4, results: Entries::new(&results) });
+    hand.receive(&Message::Ready);
+    let orders = hand.run();
+    assert_eq!(hand.message(Kind::RegisterRequest), requests(&[8]));
+    let expected = [(0, 0, 0x70), (2, 2, 0x72), (4, 4, 0x74), (6, 6, 0x76)];
+    assert_eq!(writes(&orders), expected);
+}
+
+#[test]
+fn after_a_peer_has_answered_only_the_first_each_request_goes_alone() {
+    let mut hand = with_batches(4);
+    hand.run();
+    assert_eq!(hand.message(Kind::RegisterRequest), requests(&[0, 2, 4, 6]));
+    let first = [granted(0, 0x70)];
+    hand.receive(&Message::RegisterResult { repeat: 4, results: Entries::new(&first) });
+    let mut written = writes(&hand.run());
+    for (chunk, key) in [(2, 0x72), (4, 0x74), (6, 0x76), (8, 0x78)] {
+        hand.receive(&Message::Ready);
+        written.extend(writes(&hand.run()));
+        assert_eq!(hand.message(Kind::RegisterRequest), requests(&[chunk]));
+        receive_result(&mut hand, granted(0, key));
+        written.extend(writes(&hand.run()));
+    }
+    let expected = [(0, 0, 0x70), (2, 2, 0x72), (4, 4, 0x74), (6, 6, 0x76), (8, 8, 0x78)];
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn a_batch_is_answered_by_all_results_or_by_one() {
+    for results in [2, 3, 5] {
+        let mut hand = with_batches(4);
+        hand.run();
+        hand.message(Kind::RegisterRequest);
+        let keys: Vec<_> = (0..results).map(|key| granted(0, 0x70 + key)).collect();
+        let repeat = results;
+        hand.receive(&Message::RegisterResult { repeat, results: Entries::new(&keys) });
+        let received = usize::try_from(results).unwrap();
+        let wrong = Misbehavior::ResultCount { received, expected: 4 };
+        assert_eq!(hand.end().closed.result, Err(wrong.into()), "{results} results");
+    }
+}
+
+#[test]
+fn a_number_of_requests_that_no_message_carries_is_refused() {
+    for (requests_max, result) in [(1, Ok(())), (4096, Ok(())), (0, Err(())), (4097, Err(()))] {
+        let batches = Registration::Batches { chunks_max: 1, requests_max };
+        let made = Source::new(config(batches));
+        assert_eq!(made.map(|_| ()).map_err(|_| ()), result, "{requests_max}");
+    }
 }

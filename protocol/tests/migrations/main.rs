@@ -27,8 +27,7 @@ fn migration(plan: &Plan, faults: FaultPlan) -> Migration {
         destination: pinned_bytes_max.filter(|_| plan.peer_unregisters),
     };
     let seed = plan.seed;
-    let config =
-        FabricConfig { seed, cost, faults, locked_memory_max, ..FabricConfig::default() };
+    let config = FabricConfig { seed, cost, faults, locked_memory_max, ..FabricConfig::default() };
     let mut fabric = Fabric::new(config);
     for (length, fills) in &plan.blocks {
         let length = usize::try_from(*length).unwrap();

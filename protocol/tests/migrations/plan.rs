@@ -108,10 +108,11 @@ fn rounds(lengths: Vec<u64>, chunk_bytes: u64) -> impl Strategy<Value = Vec<Roun
 
 fn registration() -> impl Strategy<Value = Registration> {
     let span = prop_oneof![1..=3_u32, Just(64)];
-    (span, 0..3_u8).prop_map(|(chunks_max, which)| match which {
+    (span, 0..4_u8).prop_map(|(chunks_max, which)| match which {
         0 => Registration::Chunks,
         1 => Registration::Spans { chunks_max },
-        _ => Registration::LookAhead { chunks_max },
+        2 => Registration::LookAhead { chunks_max },
+        _ => Registration::Batches { chunks_max, requests_max: chunks_max + 1 },
     })
 }
 

@@ -18,6 +18,10 @@ pub(super) struct RegistrationArguments {
     #[arg(long, value_name = "CHUNKS", default_value_t = SPAN_CHUNKS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "pin_all")]
     span_chunks: u32,
 
+    /// The most requests in a message, with --registration batches.
+    #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch_requests: u32,
+
     /// Register no more than this at a time, and give back what was used longest ago.
     #[arg(long, value_name = "BYTES", conflicts_with = "pin_all")]
     max_pinned: Option<Size>,
@@ -36,6 +40,8 @@ enum Strategy {
     Spans,
     /// Adjacent chunks by one request, which leaves before what was granted earlier is written
     LookAhead,
+    /// The same with several requests in a message, for destinations that answer them all
+    Batches,
 }
 
 impl RegistrationArguments {
@@ -52,6 +58,10 @@ impl RegistrationArguments {
             Strategy::Chunks => (Registration::Chunks, 1),
             Strategy::Spans => (Registration::Spans { chunks_max }, 1),
             Strategy::LookAhead => (Registration::LookAhead { chunks_max }, 2),
+            Strategy::Batches => {
+                let requests_max = self.batch_requests;
+                (Registration::Batches { chunks_max, requests_max }, 2)
+            }
         };
         let least = chunk_size.bytes().saturating_mul(at_once);
         let pinned_bytes_max = self.max_pinned.map(|Size(bytes)| bytes);
