@@ -41,26 +41,26 @@ class Ours:
                                    "--format", "json", "--trace", f"/run/lab/send-{name}.trace",
                                    *options)
 
-    def send(self, folder, name, *options, within):
+    def send(self, folder, name, *options, within, before=()):
         """Plays a recording to its end and returns its report."""
-        process = self.start_sending(folder, name, *options)
+        process = self.start_sending(folder, name, *options, before=before)
         code = process.wait(within)
         if code != 0:
             raise LabError(f"send ended with {code}: {last_lines(process)}")
         return report(process)
 
-    def start_arriving(self, *options):
+    def start_arriving(self, *options, before=()):
         """Starts the destination of a synthetic guest, and returns once it listens."""
-        process = self._start_migrating("arrive", "--listen", self.uri, *options)
+        process = self._start_migrating("arrive", before, "--listen", self.uri, *options)
         process.wait_for_text("listening on", LISTENS_WITHIN)
         return process
 
-    def start_leaving(self, *options):
+    def start_leaving(self, *options, before=()):
         """Starts the source of a synthetic guest."""
-        return self._start_migrating("leave", "--connect", self.uri, *options)
+        return self._start_migrating("leave", before, "--connect", self.uri, *options)
 
-    def _start_migrating(self, name, *arguments):
-        return self._machine.start(name, self.program, "migrate", "--transport", "verbs",
+    def _start_migrating(self, name, before, *arguments):
+        return self._machine.start(name, *before, self.program, "migrate", "--transport", "verbs",
                                    "--format", "json", "--trace", f"/run/lab/{name}.trace",
                                    *arguments)
 

@@ -1,6 +1,7 @@
 """All scenarios, in the order in which `--all` runs them."""
 
 from scenarios import (
+    bounded,
     capture,
     capture_ours,
     conformance,
@@ -20,6 +21,7 @@ ALL = (
     *qemu_to_qemu.SCENARIOS,
     *qemu_and_ours.SCENARIOS,
     *ours_to_ours.SCENARIOS,
+    *bounded.SCENARIOS,
     *unsupported.SCENARIOS,
     *capture.SCENARIOS,
     *capture_ours.SCENARIOS,

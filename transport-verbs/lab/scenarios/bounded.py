@@ -1,0 +1,96 @@
+"""A bound on pinned memory: guests larger than what their hosts may lock."""
+
+from functools import partial
+
+from host.guest_program import MIB
+from host.guests import running_guest, waiting_guest
+from host.limits import limited_to
+from host.link import add_loopback
+from host.recorder import Ours
+from host.scenario import Scenario
+from scenarios.ours_to_ours import compare_counts, ended
+from scenarios.qemu_to_qemu import TICKS_AFTERWARDS, finish
+
+GUEST_MIB = 256
+BOUND_MIB = 16
+BOUND = f"{BOUND_MIB}MiB"
+# The bound, and the buffers for control messages.
+LIMITED = limited_to(24 * MIB)
+MACHINE_MEMORY_MIB = 3072
+# Most of the guest's RAM is not zero.
+PATCHWORK_CHUNKS = 220
+WORKLOAD = ("--dirty-rate", "2MiB", "--max-downtime", "4000")
+ENDS_WITHIN = 240
+
+
+def ours_to_ours(lab):
+    """Both sides are bounded: the source asks the destination to give back what it needs no more."""
+    machine = lab.machine(MACHINE_MEMORY_MIB)
+    ours = Ours(lab, machine, add_loopback(machine))
+    lab.step("migrate")
+    destination = ours.start_arriving("--max-pinned", BOUND, before=LIMITED)
+    source = ours.start_leaving("--guest-memory", f"{GUEST_MIB}MiB", *WORKLOAD, "--max-pinned",
+                                BOUND, "--peer-unregisters", before=LIMITED)
+    left, arrived = (ended(lab, process) for process in (source, destination))
+    lab.step("compare both reports")
+    lab.check(left["blocks"] == arrived["blocks"] and len(left["blocks"]) == 7,
+              "every RAM block is equal")
+    lab.check(left["stream_sha256"] == arrived["stream_sha256"], "the streams are equal")
+    compare_counts(lab, left, arrived)
+    for side in (left, arrived):
+        keeps_to_the_bound(lab, side)
+    given_back = left["control_messages"]["UNREGISTER_REQUEST"]
+    lab.check(given_back > 0, "regions were given back")
+    lab.note(f"{left['bytes_written'] >> 20} MiB written, {left['registrations']} registrations, "
+             f"{given_back} given back, at most {left['registered_bytes_peak'] >> 20} MiB pinned")
+
+
+def ours_to_qemu(version, lab):
+    """The source is bounded, and the destination is a real QEMU that knows nothing of it."""
+    machine = lab.machine(MACHINE_MEMORY_MIB)
+    ours = Ours(lab, machine, add_loopback(machine))
+    lab.step("record")
+    machine_type = f"pc-q35-{version}"
+    guest = {"memory_mib": GUEST_MIB}
+    source = running_guest(machine, lab.qemu(version), machine_type,
+                           patchwork_chunks=PATCHWORK_CHUNKS, **guest)
+    recording = ours.receive("first", "--looking", "100")
+    source.migrate(ours.uri)
+    finish(source)
+    source.wait_for_run_state("postmigrate", 20)
+    recording.finish(ENDS_WITHIN)
+    ticks = source.ticks()
+    source.quit()
+    lab.step("play the recording")
+    destination = waiting_guest(machine, lab.qemu(version), machine_type, ours.uri, False, **guest)
+    report = ours.send(recording.folder, "first", "--max-pinned", BOUND, before=LIMITED,
+                       within=ENDS_WITHIN)
+    destination.wait_for_migration("completed", 30)
+    destination.wait_for_run_state("paused", 20)
+    keeps_to_the_bound(lab, report)
+    lab.check(report["bytes_written"] > 4 * BOUND_MIB * MIB, "far more than the bound was written")
+    lab.step("compare memory")
+    recording.compare_memory(destination)
+    lab.step("resume")
+    lab.check(destination.ticks() == ticks, "the guest is where it stopped")
+    destination.command("cont")
+    destination.wait_for_run_state("running", 20)
+    destination.wait_for_ticks(TICKS_AFTERWARDS, 30)
+    destination.quit()
+    lab.note(f"{report['bytes_written'] >> 20} MiB written, {report['registrations']} registrations, "
+             f"at most {report['registered_bytes_peak'] >> 20} MiB pinned")
+
+
+def keeps_to_the_bound(lab, report):
+    peak = report["registered_bytes_peak"]
+    lab.check(0 < peak <= BOUND_MIB * MIB, f"{peak} bytes were registered at once")
+
+
+SCENARIOS = (
+    Scenario("bounded/ours-to-ours", "256 MiB move with 16 MiB pinned at a time on both sides", 600,
+             ours_to_ours),
+    *(Scenario(f"bounded/ours-to-qemu/{version}",
+               "256 MiB move into real QEMU with 16 MiB pinned at a time at the source", 600,
+               partial(ours_to_qemu, version))
+      for version in ("7.2", "10.0")),
+)
