@@ -15,17 +15,19 @@ CONVENTIONAL_MEMORY = range(0, 640 << 10)
 QMP_WITHIN = 20
 BANDWIDTH = 10 << 30
 DOWNTIME_MS = 10
+TRACES = ("-trace", "qemu_rdma*", "-trace", "rdma*")
 # A migration that has one of these statuses keeps it.
 ENDS = ("completed", "failed", "cancelled")
 
 
 class Hypervisor:
-    """A real QEMU with its QMP session. Its log, with every RDMA trace event, is `NAME.log`."""
+    """A real QEMU with its QMP session. Its log is `NAME.log`."""
 
     def __init__(self, machine, name, installation, machine_type, arguments,
-                 memory_mib=GUEST_MEMORY_MIB, stop_at=()):
+                 memory_mib=GUEST_MEMORY_MIB, stop_at=(), traced=True):
         """Starts it. `arguments` come at the end of the command line.
 
+        `traced`: every RDMA trace event goes to its log, which costs it time.
         Once it has traced the texts `stop_at`, in this order, it is stopped until a SIGCONT.
         """
         self.name = name
@@ -39,7 +41,7 @@ class Hypervisor:
             "-accel", "tcg", "-machine", machine_type, "-m", memory_mib,
             "-nodefaults", "-no-user-config", "-net", "none", "-display", "none",
             "-qmp", f"unix:{self._socket},server=on,wait=off",
-            "-trace", "qemu_rdma*", "-trace", "rdma*",
+            *(TRACES if traced else ()),
             *arguments,
         )
         request = {"process": self.program.process, "path": self._socket, "within": QMP_WITHIN}

@@ -21,8 +21,8 @@ class Wishes:
     resume: bool = False
     # Only these cases of the conformance suite, as its `--filter` takes them.
     cases: tuple = ()
-    # How often `soak` repeats its faults.
-    rounds: int = 50
+    # How often `soak` repeats its faults and `bench` its measurements, if not as they say.
+    rounds: int | None = None
 
 
 class Laboratory:

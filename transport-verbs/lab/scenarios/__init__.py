@@ -1,6 +1,7 @@
 """All scenarios, in the order in which `--all` runs them."""
 
 from scenarios import (
+    bench,
     bounded,
     capture,
     capture_ours,
@@ -28,4 +29,5 @@ ALL = (
     *faults.SCENARIOS,
     *conformance.SCENARIOS,
     *soak.SCENARIOS,
+    *bench.SCENARIOS,
 )

@@ -20,7 +20,6 @@ from host.aftermath import RESOURCES, is_complete, reason, wait_until_nothing_is
 from host.deadline import poll_until
 from host.errors import LabError
 from host.hypervisor import ENDS
-from host.laboratory import Wishes
 from host.link import add_loopback, wait_for_output
 from host.machine import SCRATCH
 from host.recorder import report
@@ -35,6 +34,7 @@ LATEST = 4.0
 SLOW = 4 << 20
 FAST = 10 << 30
 ANSWERS_WITHIN = 4
+ROUNDS = 50
 ROUND_WITHIN = 120
 # Four migrations.
 PROCESS_ROUND_WITHIN = 60
@@ -79,7 +79,7 @@ class Holdings:
 def soak(kind, lab):
     scene = Scene(lab, kind.fault())
     moments = random.Random(kind.name)
-    rounds = lab.wishes.rounds
+    rounds = lab.wishes.rounds or ROUNDS
     endings = Counter()
     for number in range(1, rounds + 1):
         moment = moments.uniform(0, LATEST)
@@ -212,11 +212,12 @@ def in_one_process(lab):
     lab.step("build the test")
     programs = cargo.test_programs(verbs_tests.PACKAGE, lab.folder / "cargo.log")
     machine = lab.machine()
+    rounds = lab.wishes.rounds or ROUNDS
     environment = {verbs_tests.ADDRESS_VARIABLE: add_loopback(machine),
-                   "RDMA_MIGRATION_SOAK_ROUNDS": str(lab.wishes.rounds)}
+                   "RDMA_MIGRATION_SOAK_ROUNDS": str(rounds)}
     lab.step("repeat")
     finished = machine.run(programs["soak"], "--include-ignored", "--nocapture", check=False,
-                           within=lab.wishes.rounds * PROCESS_ROUND_WITHIN, environment=environment)
+                           within=rounds * PROCESS_ROUND_WITHIN, environment=environment)
     (lab.folder / "soak.log").write_text(finished.output + finished.errors)
     said = re.search(r"^\d+ migrations, .*$", finished.output, re.MULTILINE)
     lab.check(finished.code == 0 and said, finished.summary())
@@ -243,10 +244,10 @@ SOAKS = (
 
 SCENARIOS = tuple(
     Scenario(f"soak/{kind.name}",
-             f"a fault at {Wishes.rounds} random moments, with QEMU {kind.version}: no hang, no leak",
-             Wishes.rounds * ROUND_WITHIN, partial(soak, kind), apart=True)
+             f"a fault at {ROUNDS} random moments, with QEMU {kind.version}: no hang, no leak",
+             ROUNDS * ROUND_WITHIN, partial(soak, kind), apart=True)
     for kind in SOAKS
 ) + (
     Scenario("soak/in-one-process", "ours to ours, each side gives up or dies at random moments",
-             Wishes.rounds * ROUND_WITHIN, in_one_process, apart=True),
+             ROUNDS * ROUND_WITHIN, in_one_process, apart=True),
 )

@@ -160,6 +160,9 @@ fn transfer(
     transfer.pin_all = player.negotiated().is_some_and(|negotiated| negotiated.pin_all);
     transfer.rounds = recording.rounds().len();
     let end = player.handed_over_at().unwrap_or(ended);
+    let connecting = player.called().zip(player.began());
+    let connecting = connecting.map(|(called, began)| began.since(called).as_nanos());
+    transfer.connect_nanoseconds = connecting.and_then(|time| u64::try_from(time).ok());
     let time = player.began().map(|began| end.since(began)).unwrap_or_default();
     transfer.nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     transfer.stream_sha256 = Some(manifest.stream.sha256.clone());

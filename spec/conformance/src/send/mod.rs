@@ -70,6 +70,7 @@ pub struct Player<P> {
     misuse: Option<Misuse>,
     progress: P,
     negotiated: Option<Negotiated>,
+    called: Option<Instant>,
     began: Option<Instant>,
     handed_over_at: Option<Instant>,
     closed: Option<Closed>,
@@ -103,6 +104,7 @@ impl<P: Progress> Player<P> {
             misuse: None,
             progress,
             negotiated: None,
+            called: None,
             began: None,
             handed_over_at: None,
             closed: None,
@@ -113,6 +115,12 @@ impl<P: Progress> Player<P> {
     #[must_use]
     pub const fn negotiated(&self) -> Option<Negotiated> {
         self.negotiated
+    }
+
+    /// When the connection was asked for.
+    #[must_use]
+    pub const fn called(&self) -> Option<Instant> {
+        self.called
     }
 
     /// When the connection was made.
@@ -188,6 +196,7 @@ impl<P: Progress> Player<P> {
         match self.step {
             Step::Connect => {
                 source.connect()?;
+                self.called = Some(now);
                 self.step = Step::Wait { round: 0 };
                 Ok(true)
             }

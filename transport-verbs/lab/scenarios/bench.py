@@ -1,0 +1,261 @@
+"""How long a guest takes, over the same link in the same machine, by every way there is.
+
+Nothing is asserted of times: the figures are for people, and those of one run are compared with
+each other alone.
+"""
+
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from statistics import median
+
+from host.errors import LabError
+from host.guest_memory import CHUNK
+from host.guest_program import MIB
+from host.guests import rom_arguments
+from host.hypervisor import CONVENTIONAL_MEMORY, ENDS, Hypervisor
+from host.link import add_loopback, wait_for_tcp_listener
+from host.machine import SCRATCH
+from host.recorder import Ours, last_lines, report
+from host.scenario import Scenario
+
+ROUNDS = 5
+GUEST_MIB = 256
+MACHINE_MEMORY_MIB = 4096
+MACHINE = "pc-q35"
+ENDS_WITHIN = 180
+PAUSE = 0.05
+TICKS_A_SECOND = 100
+WRITE_PORT = 18515
+TCP_PORT = 5555
+RECORDING = f"{SCRATCH}/recording"
+
+
+@dataclass
+class Measured:
+    """The four figures that a decade of discussion asked for."""
+
+    # From the call for a connection to the completion of the last message.
+    seconds: float
+    # For how long no side ran the guest; None where it did not run before either.
+    downtime_ms: float | None
+    # Processor time of both sides.
+    processor_seconds: float
+    # The most memory that was pinned, at the source and at the destination.
+    pinned_mib: tuple
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What a guest has in its RAM: so many chunks of ten hold something."""
+
+    name: str
+    filled_of_ten: int
+
+    def memory(self, addresses):
+        """The bytes of a range: chunk by chunk zero, or nothing but ones that tell chunks apart."""
+        chunks = range(addresses.start // CHUNK, -(-addresses.stop // CHUNK))
+        pattern = b"".join(self._chunk(number) for number in chunks)
+        start = addresses.start - chunks.start * CHUNK
+        return pattern[start:start + len(addresses)]
+
+    def _chunk(self, number):
+        if number % 10 >= self.filled_of_ten:
+            return bytes(CHUNK)
+        return (number + 1).to_bytes(4, "little") * (CHUNK // 4)
+
+
+GUESTS = (Guest("all-non-zero", 10), Guest("90-percent-zero", 1))
+LOADED = (CONVENTIONAL_MEMORY, range(MIB, GUEST_MIB * MIB))
+
+
+class Bench:
+    """A machine in which the same guest moves again and again."""
+
+    def __init__(self, lab, version, guest):
+        self.lab = lab
+        self.guest = guest
+        self.machine = lab.machine(MACHINE_MEMORY_MIB)
+        self.address = add_loopback(self.machine)
+        self.ours = Ours(lab, self.machine, self.address)
+        self.installation = lab.qemu(version)
+        self.machine_type = f"{MACHINE}-{version}"
+        self._number = 0
+
+    def stopped_guest(self):
+        """A guest that never ran, with all its memory in place."""
+        arguments = ["-S", *rom_arguments(self.machine)]
+        for addresses in LOADED:
+            file = f"memory-{addresses.start:x}"
+            path = self.machine.folder / file
+            if not path.exists():
+                path.write_bytes(self.guest.memory(addresses))
+            arguments += ["-device", f"loader,file=/run/lab/{file},addr={addresses.start:#x},"
+                                     "force-raw=on"]
+        return self._hypervisor("source", arguments)
+
+    def waiting_guest(self, uri, pin_all):
+        arguments = [*rom_arguments(self.machine), "-S", "-incoming", "defer"]
+        guest = self._hypervisor("destination", arguments)
+        guest.allow_pin_all(pin_all)
+        guest.command("migrate-incoming", {"uri": uri})
+        return guest
+
+    def _hypervisor(self, name, arguments):
+        self._number += 1
+        return Hypervisor(self.machine, f"{name}-{self._number}", self.installation,
+                          self.machine_type, arguments, GUEST_MIB, traced=False)
+
+    def record(self):
+        """The guest as a recording, for our own source."""
+        self.lab.step("record the guest")
+        source = self.stopped_guest()
+        received = self.ours.receive("recording", "--looking", "100")
+        source.migrate(self.ours.uri)
+        source.wait_for_migration("completed", ENDS_WITHIN)
+        received.finish(ENDS_WITHIN)
+        source.quit()
+
+    def write_bandwidth(self):
+        """What the link carries at 1 MiB a WRITE, in Gb/s."""
+        measure = ["ib_write_bw", f"--port={WRITE_PORT}", "--iters=200", f"--size={CHUNK}",
+                   "--report_gbits"]
+        server = self.machine.start("ib_write_bw", *measure)
+        wait_for_tcp_listener(self.machine, WRITE_PORT)
+        finished = self.machine.run(*measure, self.address, within=120)
+        server.wait(20)
+        measured = re.search(rf"^ *{CHUNK} +200 +\S+ +(\S+)", finished.output, re.MULTILINE)
+        if not measured:
+            raise LabError(f"ib_write_bw printed no figure: {finished.output}")
+        return float(measured[1])
+
+    def qemu_to_qemu(self, uri, pin_all):
+        source = self.stopped_guest()
+        destination = self.waiting_guest(uri, pin_all)
+        sides = (source, destination)
+        source.allow_pin_all(pin_all)
+        before = sum(map(self.processor_seconds, sides))
+        source.migrate(uri)
+        pinned = [0, 0]
+        while (status := source.command("query-migrate").get("status")) not in ENDS:
+            pinned = [max(most, self.pinned_mib(side)) for most, side in zip(pinned, sides)]
+            time.sleep(PAUSE)
+        if status != "completed":
+            raise LabError(f"the migration is {status}")
+        destination.wait_for_migration("completed", 30)
+        source.wait_for_run_state("postmigrate", 20)
+        spent = sum(map(self.processor_seconds, sides)) - before
+        said = source.command("query-migrate")
+        for side in sides:
+            side.quit()
+        return Measured(said["total-time"] / 1000, None, spent, tuple(pinned))
+
+    def ours_to_qemu(self, options):
+        destination = self.waiting_guest(self.ours.uri, "--pin-all" in options)
+        before = self.processor_seconds(destination)
+        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options)
+        pinned = 0
+        while process.exit_code() is None:
+            pinned = max(pinned, self.pinned_mib(destination))
+            time.sleep(PAUSE)
+        report = self.report(process)
+        destination.wait_for_migration("completed", 30)
+        spent = self.processor_seconds(destination) - before
+        destination.quit()
+        return measured(report, spent, pinned)
+
+    def ours_to_ours(self, options):
+        self._number += 1
+        received = self.ours.receive(f"in-{self._number}", "--looking", "0")
+        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options)
+        process.wait(ENDS_WITHIN)
+        report = self.report(process)
+        arrived = received.finish(ENDS_WITHIN)
+        self.machine.run("rm", "-r", received.folder)
+        return measured(report, arrived["processor_nanoseconds"] / 1e9,
+                        arrived["registered_bytes_peak"] / MIB)
+
+    def report(self, process):
+        if process.exit_code() != 0:
+            raise LabError(f"{process.name}: {last_lines(process)}")
+        return report(process)
+
+    def processor_seconds(self, hypervisor):
+        said = self.machine.read_file(f"/proc/{hypervisor.program.process}/stat")
+        fields = said.rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+    def pinned_mib(self, hypervisor):
+        said = self.machine.read_file(f"/proc/{hypervisor.program.process}/status")
+        return int(re.search(r"^VmPin:\s+(\d+) kB", said, re.MULTILINE)[1]) / 1024
+
+
+def measured(report, other_seconds, other_pinned):
+    seconds = (report["connect_nanoseconds"] + report["nanoseconds"]) / 1e9
+    return Measured(seconds, None, report["processor_nanoseconds"] / 1e9 + other_seconds,
+                    (report["registered_bytes_peak"] / MIB, other_pinned))
+
+
+def ways(bench):
+    rdma = bench.ours.uri
+    ours = {"chunk by chunk": ["--registration", "chunks"],
+            "spans": ["--registration", "spans"],
+            "look-ahead": ["--registration", "look-ahead"],
+            "pin-all": ["--pin-all"]}
+    return {
+        "QEMU to QEMU, TCP": partial(bench.qemu_to_qemu, f"tcp:{bench.address}:{TCP_PORT}", False),
+        "QEMU to QEMU, dynamic": partial(bench.qemu_to_qemu, rdma, False),
+        "QEMU to QEMU, pin-all": partial(bench.qemu_to_qemu, rdma, True),
+        **{f"ours to QEMU, {name}": partial(bench.ours_to_qemu, options)
+           for name, options in ours.items()},
+        **{f"ours to ours, {name}": partial(bench.ours_to_ours, ours[name])
+           for name in ("look-ahead", "pin-all")},
+    }
+
+
+def measure(version, guest, lab):
+    bench = Bench(lab, version, guest)
+    bench.record()
+    rounds = lab.wishes.rounds or ROUNDS
+    results, bandwidths = {name: [] for name in ways(bench)}, []
+    for number in range(1, rounds + 1):
+        lab.step(f"round {number} of {rounds}: ib_write_bw")
+        bandwidths.append(bench.write_bandwidth())
+        for name, way in ways(bench).items():
+            lab.step(f"round {number} of {rounds}: {name}")
+            results[name].append(way())
+    show(lab, version, guest, results, bandwidths)
+
+
+def show(lab, version, guest, results, bandwidths):
+    """A table for people, and everything for programs."""
+    everything = {"qemu": version, "guest": guest.name, "guest_mib": GUEST_MIB,
+                  "ib_write_bw_gbits": bandwidths,
+                  "ways": {name: [asdict(run) for run in runs] for name, runs in results.items()}}
+    (lab.folder / "bench.json").write_text(json.dumps(everything, indent=1) + "\n")
+    baseline = median(run.seconds for run in results["QEMU to QEMU, dynamic"])
+    lines = [f"QEMU {version}, {GUEST_MIB} MiB, {guest.name}, ib_write_bw "
+             f"{median(bandwidths):.2f} Gb/s", "",
+             "| way | s, median | s, least to most | of QEMU dynamic | processor s | pinned MiB |",
+             "|---|---|---|---|---|---|"]
+    for name, runs in results.items():
+        seconds = sorted(run.seconds for run in runs)
+        processor = median(run.processor_seconds for run in runs)
+        pinned = [median(run.pinned_mib[side] for run in runs) for side in (0, 1)]
+        lines.append(f"| {name} | {median(seconds):.2f} | {seconds[0]:.2f} to {seconds[-1]:.2f} | "
+                     f"{median(seconds) / baseline:.2f} | {processor:.2f} | "
+                     f"{pinned[0]:.0f} + {pinned[1]:.0f} |")
+    table = "\n".join(lines) + "\n"
+    (lab.folder / "bench.md").write_text(table)
+    print(table, flush=True)
+    ahead = median(run.seconds for run in results["ours to QEMU, look-ahead"])
+    lab.note(f"look-ahead {ahead / baseline:.2f} of QEMU dynamic, table in bench.md")
+
+
+SCENARIOS = tuple(
+    Scenario(f"bench/{version}/{guest.name}", "the same guest moves by every way, interleaved", 3600,
+             partial(measure, version, guest), apart=True)
+    for version in ("7.2", "10.0") for guest in GUESTS
+)
