@@ -137,10 +137,10 @@ fn a_failure_at_home_waits_for_what_is_on_its_way() {
 #[test]
 fn a_small_message_takes_its_wire_time_two_ways_and_a_wake_up() {
     let mut bench = bench(&[]);
-    // The sleeping destination hears of the acknowledgement, there and back, 115 us later.
+    // The sleeping destination hears of the acknowledgement, there and back, 155 us later.
     let wire = CostPreset::Qdr2013.model().wire_time(16);
     let taken = time(&mut bench, Destination, &[SEND]);
-    assert_eq!(taken, wire + Duration::from_nanos(2 * 1_500 + 115_000));
+    assert_eq!(taken, wire + Duration::from_nanos(2 * 1_500 + 155_000));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn writes_share_the_wire_one_after_the_other() {
     let one = CostPreset::Qdr2013.model().wire_time(PAGE);
     let silent = Operation::WriteRam(WriteRam { signaled: false, ..write });
     let taken = time(&mut bench, Source, &[silent, silent, silent, Operation::WriteRam(write)]);
-    assert_eq!(taken, 4 * one + Duration::from_nanos(2 * 1_500 + 115_000));
+    assert_eq!(taken, 4 * one + Duration::from_nanos(2 * 1_500 + 155_000));
 }
 
 #[test]

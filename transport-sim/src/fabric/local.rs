@@ -9,7 +9,7 @@ use rdma_migration_protocol::transport::{
 use super::connection::ConnectionState;
 use super::{Event, Fabric, Report};
 use crate::fault::{Effect, Site};
-use crate::memory::Run;
+use crate::memory::{PAGE_BYTES, Run};
 use crate::region::Life;
 use crate::side::Side;
 use crate::violation::Breach;
@@ -116,7 +116,7 @@ impl Fabric {
             return self.refuse(side, Breach::RunOutsideBlock, failed, EINVAL);
         };
         let effect = self.striker.pass(Site::Scan);
-        let cost = self.config.cost.scan(scan.pages) + extra(effect);
+        let cost = self.config.cost.scan(pages(run), scan.pages) + extra(effect);
         let work = match effect {
             Some(Effect::Fail(error)) => Work::Fail(failed, error),
             _ => Work::Scan { run, zero: scan.zero },
@@ -202,6 +202,12 @@ impl Fabric {
         };
         self.report_local(side, report);
     }
+}
+
+/// Pages that a run touches.
+const fn pages(run: Run) -> u64 {
+    let start = run.offset.get();
+    start.saturating_add(run.length).div_ceil(PAGE_BYTES).saturating_sub(start / PAGE_BYTES)
 }
 
 /// How much longer a fault makes work take.
