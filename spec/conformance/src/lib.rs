@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod migrate;
 pub mod observed;
 pub mod page;
+pub mod predict;
 pub mod rdma_address;
 pub mod receive;
 pub mod recording;

@@ -119,7 +119,7 @@ fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     ChunkSize::new(bytes).map_err(|error| error.to_string())
 }
 
-fn cost_preset(text: &str) -> Result<CostPreset, String> {
+pub(super) fn cost_preset(text: &str) -> Result<CostPreset, String> {
     text.parse().map_err(|_| {
         let names = CostPreset::ALL.map(CostPreset::name);
         format!("no preset of that name: there are {}", names.join(", "))

@@ -5,6 +5,7 @@ mod inspect;
 mod migrate;
 #[cfg(feature = "verbs")]
 mod migrate_over_verbs;
+mod predict;
 #[cfg(feature = "verbs")]
 mod receive;
 mod registration;
@@ -32,6 +33,7 @@ enum Command {
     Conformance(conformance::Arguments),
     Inspect(inspect::Arguments),
     Migrate(Box<migrate::Arguments>),
+    Predict(Box<predict::Arguments>),
     #[cfg(feature = "verbs")]
     Receive(Box<receive::Arguments>),
     #[cfg(not(feature = "verbs"))]
@@ -78,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         #[cfg(feature = "verbs")]
         Command::Receive(arguments) => receive::run(&arguments),
         #[cfg(not(feature = "verbs"))]
