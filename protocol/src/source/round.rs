@@ -35,6 +35,8 @@ impl Source {
             return Ok(Some(operation));
         }
         match self.queue.head(&self.blocks, finishing) {
+            // What may still need a command, or waits for its scan, is not written.
+            Some(Work::Run(_)) if self.queue.uncommanded_is_head() => Ok(None),
             Some(Work::Run(run)) => Ok(self.run_operation(run, finishing)),
             None if finishing => self.finish_operation(buffer),
             Some(Work::Unregister { .. }) | None => Ok(None),

@@ -13,7 +13,7 @@ use rdma_migration_transport_sim::{
 };
 
 use super::guest::Guest;
-use super::strategy::Machines;
+use super::strategy::{Machines, ZERO_SPAN_CHUNKS};
 
 /// How a migration went on the simulator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +60,7 @@ pub fn simulate(
         pin_all: machines.pin_all,
         registration: machines.registration,
         timeouts: timeouts.clone(),
+        zero_chunks_max: ZERO_SPAN_CHUNKS,
         ..SourceConfig::default()
     })?;
     let destination = Destination::new(DestinationConfig { timeouts, ..Default::default() });

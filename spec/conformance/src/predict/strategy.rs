@@ -28,7 +28,7 @@ pub enum Strategy {
 }
 
 /// Zero chunks that one COMPRESS of this project's source tells at the most. QEMU's tell one.
-pub const ZERO_SPAN_CHUNKS: u32 = 1;
+pub const ZERO_SPAN_CHUNKS: u32 = 64;
 
 /// How this project's machines are configured to act a strategy out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
