@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rdma_migration_protocol::connection::{GuestOwner, PinAllOffer};
 use rdma_migration_protocol::destination::{Destination, DestinationConfig};
-use rdma_migration_protocol::source::{Source, SourceConfig};
+use rdma_migration_protocol::source::{Registration, Source, SourceConfig};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::wire::Kind;
 use rdma_migration_transport_sim::plain::{PlainDestination, PlainSource};
@@ -85,7 +85,7 @@ fn a_guest_without_backing_of_a_tebibyte_costs_little() {
 }
 
 /// Seconds that the calibrated model takes for an 8 GiB guest whose memory is all in use.
-fn seconds_for_8_gib(pin_all: PinAllOffer) -> f64 {
+fn seconds_for_8_gib(config: SourceConfig) -> f64 {
     const BYTES: u64 = 8 << 30;
     let mut fabric = Fabric::new(FabricConfig::default());
     let mut map = ZeroMap::zero(BYTES);
@@ -94,7 +94,7 @@ fn seconds_for_8_gib(pin_all: PinAllOffer) -> f64 {
     fabric.port(Side::Destination).add_block(Backing::ZeroMap(ZeroMap::zero(BYTES)));
     let source_owner = PlainSource::new(vec![BYTES], []);
     let destination_owner = PlainDestination::new(vec![BYTES], source_owner.stream_length());
-    let source = Source::new(SourceConfig { pin_all, ..SourceConfig::default() }).unwrap();
+    let source = Source::new(config).unwrap();
     let destination = Destination::new(DestinationConfig::default());
     let mut pair = Pair::new(fabric, source, source_owner, destination, destination_owner);
     pair.run().unwrap();
@@ -105,15 +105,24 @@ fn seconds_for_8_gib(pin_all: PinAllOffer) -> f64 {
 fn the_calibrated_model_takes_the_published_time_with_all_ram_pinned() {
     // Published: about 4 s. The model: 0.14 s to connect, 8192 x 150 us to register at the
     // destination while the source registers too, 8 GiB at 26 Gb/s.
-    let seconds = seconds_for_8_gib(PinAllOffer::Preferred);
+    let pin_all = PinAllOffer::Preferred;
+    let seconds = seconds_for_8_gib(SourceConfig { pin_all, ..SourceConfig::default() });
     assert!((3.95..4.05).contains(&seconds), "{seconds}");
 }
 
 #[test]
-fn dynamic_registration_is_slower_than_pinning_and_not_slower_than_published() {
-    let seconds = seconds_for_8_gib(PinAllOffer::Never);
-    // Published for QEMU: 7.5 s, with each side registering after the other.
-    assert!((4.05..7.5).contains(&seconds), "{seconds}");
+fn the_calibrated_model_takes_the_published_time_chunk_by_chunk() {
+    // Published for QEMU: 7.5 s, each thing after the other.
+    let registration = Registration::Chunks;
+    let seconds = seconds_for_8_gib(SourceConfig { registration, ..SourceConfig::default() });
+    assert!((7.35..7.5).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn with_look_ahead_dynamic_registration_is_faster_than_pinning_and_close_to_the_link() {
+    // The link alone: 2.64 s.
+    let seconds = seconds_for_8_gib(SourceConfig::default());
+    assert!((2.64..2.64 * 1.10).contains(&seconds), "{seconds}");
 }
 
 #[test]
