@@ -50,7 +50,7 @@ pub struct Transfer {
     pub connect_nanoseconds: Option<u64>,
     /// From the connection to the end of the stream, or to the end of this side.
     pub nanoseconds: u64,
-    /// Processor time of this process, where the system tells.
+    /// Processor time of this process from then on, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor_nanoseconds: Option<u64>,
     /// Bytes of stream.
@@ -101,7 +101,9 @@ pub fn sha256_of_block(memory: &impl GuestMemory, block: BlockIndex, length: u64
 }
 
 /// Nanoseconds that the processors have spent on this process so far, as Linux counts them: in ticks.
-fn processor_time() -> Option<u64> {
+/// `None` where there is no telling.
+#[must_use]
+pub fn processor_time() -> Option<u64> {
     const TICK_NANOSECONDS: u64 = 10_000_000;
     let said = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the program, the second field, may hold spaces.
@@ -128,7 +130,6 @@ impl Transfer {
             bytes_zero: statistics.bytes_zero,
             registrations: statistics.registrations,
             registered_bytes_peak: statistics.registered_bytes_peak,
-            processor_nanoseconds: processor_time(),
             control_messages: counted
                 .map(|(kind, (sent, received))| (kind.name(), sent + received))
                 .filter(|(_, count)| *count > 0)

@@ -12,7 +12,7 @@ use rdma_migration_conformance::recording::{
     Layout, Limits, Manifest, RecordingError, Round, STREAM_BYTES_MAX_DEFAULT, Writer,
 };
 use rdma_migration_conformance::size::Size;
-use rdma_migration_conformance::transfer::{Transfer, TransferredBlock};
+use rdma_migration_conformance::transfer::{Transfer, TransferredBlock, processor_time};
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::connection::Negotiated;
 use rdma_migration_protocol::deadline::Timeouts;
@@ -126,7 +126,9 @@ fn receive(
     });
     let mut recorder = Recorder::new(wishes, Arc::clone(&interruption.flag), Incoming::new());
     let mut observed = Observed { inner: host, observer: &mut observer };
+    let before = processor_time();
     drive(&mut destination, &mut observed, &mut recorder);
+    let spent = verbs::spent_since(before);
     let ended = observed.now();
     let host = observed.inner;
     let ram_bytes = recorder.layout().and_then(Layout::ram_bytes).unwrap_or_default();
@@ -139,7 +141,8 @@ fn receive(
         if interrupted_before { std::ops::ControlFlow::Continue(()) } else { interruption.go_on() }
     });
     drop(bar);
-    let transfer = transfer(arguments, &recorder, &observer, ended, &host, written);
+    let mut transfer = transfer(arguments, &recorder, &observer, ended, &host, written);
+    transfer.processor_nanoseconds = spent;
     arguments.verbs.show(&transfer, observer)
 }
 

@@ -70,9 +70,9 @@ impl RegistrationArguments {
             return Err(format!(
                 "--max-pinned {given}: with --registration {} and this chunk size at least {least} are \
                  needed at once",
-                self.registration.to_possible_value().map_or_else(String::new, |value| value
-                    .get_name()
-                    .to_owned())
+                self.registration
+                    .to_possible_value()
+                    .map_or_else(String::new, |value| value.get_name().to_owned())
             ));
         }
         let peer_unregisters = self.peer_unregisters;

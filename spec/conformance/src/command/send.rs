@@ -13,7 +13,7 @@ use rdma_migration_conformance::recording::{
 use rdma_migration_conformance::registrations::Registrations;
 use rdma_migration_conformance::send::{Player, Progress};
 use rdma_migration_conformance::size::{Rate, Size};
-use rdma_migration_conformance::transfer::{Transfer, TransferredBlock};
+use rdma_migration_conformance::transfer::{Transfer, TransferredBlock, processor_time};
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::connection::{Negotiated, PinAllOffer};
 use rdma_migration_protocol::deadline::Timeouts;
@@ -136,10 +136,12 @@ fn send(
     say(None, &format!("connecting to {}", arguments.address));
     let mut player = Player::new(recording, Arc::clone(&interruption.flag), Outgoing::new());
     let mut observed = Observed { inner: host, observer: &mut observer };
+    let before = processor_time();
     drive(&mut source, &mut observed, &mut player);
     let ended = observed.now();
     let host = observed.inner;
-    let transfer = transfer(recording, &player, &observer, ended, &host);
+    let mut transfer = transfer(recording, &player, &observer, ended, &host);
+    transfer.processor_nanoseconds = verbs::spent_since(before);
     drop(player);
     Ok(arguments.verbs.show(&transfer, observer))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::registrations::Registrations;
 use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::connection::{Closed, GuestOwner, PinAllOffer};
 use rdma_migration_protocol::deadline::Timeouts;
@@ -24,7 +25,6 @@ use rdma_migration_protocol::ram::ChunkSize;
 use rdma_migration_protocol::source::{Source, SourceConfig};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::wire::Kind;
-use crate::registrations::Registrations;
 use rdma_migration_transport_sim::{
     Backing, CostPreset, Fabric, FabricConfig, FaultPlan, Opcode, Pair, Side, Sides, Stuck,
 };
