@@ -10,6 +10,7 @@ mod pinning;
 mod queue;
 mod recency;
 mod writes;
+mod zero;
 
 pub(crate) use block::Blocks;
 pub use chunk::ChunkSize;
@@ -19,3 +20,4 @@ pub(crate) use ledger::Ledger;
 pub(crate) use pinning::{Bounded, Room};
 pub(crate) use queue::{Queue, Run, Scan, Work};
 pub(crate) use writes::Writes;
+pub use zero::is_zero;
