@@ -1,6 +1,6 @@
 //! The hot paths, one after the other, for callgrind to count: `benches/callgrind/run`.
 //!
-//! Each is prepared outside [`counted`] and run once inside it, and its name is printed. Nothing here
+//! With a word, only those with it in their names. Each is prepared outside [`counted`] and run once inside it, and its name is printed. Nothing here
 //! depends on time, on chance or on where memory lies.
 
 use std::hint::black_box;
@@ -107,8 +107,10 @@ fn machines() {
 }
 
 fn path(name: &str, mut work: impl FnMut()) {
-    println!("{name}");
-    counted(&mut work);
+    if std::env::args().nth(1).is_none_or(|word| name.contains(&word)) {
+        println!("{name}");
+        counted(&mut work);
+    }
 }
 
 /// What is counted: callgrind is told to collect inside this function and nowhere else.

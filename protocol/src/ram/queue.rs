@@ -52,6 +52,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// Allocates all that it will ever need.
+    pub(crate) fn reserve(&mut self) {
+        self.work.reserve(RAM_WORK_QUEUED_MAX);
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.work.len() < RAM_WORK_QUEUED_MAX
     }
@@ -176,17 +181,13 @@ impl Queue {
     ) -> Option<Run> {
         while self.scanning < SCANS_MAX {
             let Work::Run(run) = self.complete(self.scanned, blocks, sealed)? else { return None };
-            let chunk = run.chunk(blocks);
-            let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
-            let earlier = before.rev().find_map(|work| match work {
-                Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
-                _ => None,
-            });
             let unknown = run.scan == Scan::Unknown && contents_matter(&run);
-            let wanted = unknown && earlier != Some(Scan::NonZero);
-            if wanted && matches!(earlier, Some(Scan::Running | Scan::Zero)) {
-                return None;
-            }
+            let wanted = unknown
+                && match self.earlier_scan(blocks, &run) {
+                    Some(Scan::Running | Scan::Zero) => return None,
+                    Some(Scan::NonZero) => false,
+                    Some(Scan::Unknown | Scan::Told) | None => true,
+                };
             self.scanned += 1;
             let at = self.scanned - 1;
             if let Some(Work::Run(run)) = self.work.get_mut(at).filter(|_| wanted) {
@@ -196,6 +197,17 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// What is known of the last run before the next to scan that lies in the same chunk and is still
+    /// to be commanded.
+    fn earlier_scan(&self, blocks: &Blocks, run: &Run) -> Option<Scan> {
+        let chunk = run.chunk(blocks);
+        let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
+        before.rev().find_map(|work| match work {
+            Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
+            _ => None,
+        })
     }
 
     /// A region is given back: work in it that needed no scan may need one after all.
