@@ -92,10 +92,12 @@ fn zero_scan() {
 
 fn machines() {
     for (name, plan) in source_plans(CHUNKS) {
-        path(&format!("source, {CHUNKS} chunks, {name}"), || source::run(plan));
+        let mut session = source::Session::new(plan);
+        path(&format!("source, {CHUNKS} chunks, {name}"), || session.run());
     }
     for (name, plan) in destination_plans(CHUNKS) {
-        path(&format!("destination, {CHUNKS} chunks, {name}"), || destination::run(plan));
+        let mut session = destination::Session::new(plan);
+        path(&format!("destination, {CHUNKS} chunks, {name}"), || session.run());
     }
     let mut session =
         source::Session::new(source::Plan::once(TEBIBYTE_CHUNKS, Some(Registration::default())));

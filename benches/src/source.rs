@@ -108,6 +108,13 @@ impl Session {
         assert_eq!((&closed.result, closed.regions_left), (&Ok(()), 0));
     }
 
+    /// All of it, from the connection to the end.
+    pub fn run(&mut self) {
+        self.exchange();
+        self.migrate();
+        self.close();
+    }
+
     fn settle(&mut self) {
         settle(&mut self.source, &mut self.desk, &mut self.owner);
     }
@@ -115,10 +122,7 @@ impl Session {
 
 /// Moves a guest from its start to its end.
 pub fn run(plan: Plan) {
-    let mut session = Session::new(plan);
-    session.exchange();
-    session.migrate();
-    session.close();
+    Session::new(plan).run();
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -49,6 +49,18 @@ pub(crate) struct Queue {
     commanded: usize,
     /// Scans that the transport has not answered.
     scanning: usize,
+    /// No chunk is higher of those that were gone through for scans since there was no work.
+    scanned_highest: Option<RegionId>,
+    /// What was found of the span that begins at the first work that may need a command.
+    span: SpanSoFar,
+}
+
+/// The front of a span: all of these runs are in it, whatever is found of those behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct SpanSoFar {
+    pub(crate) runs: usize,
+    /// Chunks of the runs but for the first one's.
+    pub(crate) further_chunks: usize,
 }
 
 impl Queue {
@@ -133,8 +145,18 @@ impl Queue {
     }
 
     /// That work needs no command, or has had it.
-    pub(crate) const fn commanded(&mut self) {
+    pub(crate) fn commanded(&mut self) {
         self.commanded += 1;
+        self.span = SpanSoFar::default();
+    }
+
+    pub(crate) const fn span(&self) -> SpanSoFar {
+        self.span
+    }
+
+    /// Remembers of the span what need not be gone through again.
+    pub(crate) const fn set_span(&mut self, span: SpanSoFar) {
+        self.span = span;
     }
 
     /// The first work that needed a command has had it, and that was all there was to do.
@@ -142,7 +164,7 @@ impl Queue {
         if let Some(Work::Run(run)) = self.work.get_mut(self.commanded) {
             run.scan = Scan::Told;
         }
-        self.commanded += 1;
+        self.commanded();
     }
 
     /// The runs that have had the command they needed, and are not written yet.
@@ -157,13 +179,16 @@ impl Queue {
         self.work.front().copied()
     }
 
-    /// The runs from the first work on that may need a command, up to other work.
+    /// The runs from the first work on that may need a command, without the first `skipped`, up to
+    /// other work.
     pub(crate) fn uncommanded_runs<'a>(
         &'a self,
         blocks: &'a Blocks,
         sealed: bool,
+        skipped: usize,
     ) -> impl Iterator<Item = Run> + 'a {
-        let works = (self.commanded..).map_while(move |at| self.complete(at, blocks, sealed));
+        let from = self.commanded.saturating_add(skipped);
+        let works = (from..).map_while(move |at| self.complete(at, blocks, sealed));
         works.map_while(|work| match work {
             Work::Run(run) => Some(run),
             Work::Unregister { .. } => None,
@@ -188,6 +213,7 @@ impl Queue {
                     Some(Scan::NonZero) => false,
                     Some(Scan::Unknown | Scan::Told) | None => true,
                 };
+            self.scanned_highest = self.scanned_highest.max(run.chunk(blocks));
             self.scanned += 1;
             let at = self.scanned - 1;
             if let Some(Work::Run(run)) = self.work.get_mut(at).filter(|_| wanted) {
@@ -203,6 +229,9 @@ impl Queue {
     /// to be commanded.
     fn earlier_scan(&self, blocks: &Blocks, run: &Run) -> Option<Scan> {
         let chunk = run.chunk(blocks);
+        if chunk > self.scanned_highest {
+            return None;
+        }
         let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
         before.rev().find_map(|work| match work {
             Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
@@ -213,6 +242,7 @@ impl Queue {
     /// A region is given back: work in it that needed no scan may need one after all.
     pub(crate) fn scan_again(&mut self) {
         self.scanned = self.scanned.min(self.commanded);
+        self.span = SpanSoFar::default();
     }
 
     /// A scan was answered. False where none was under way.
@@ -245,7 +275,13 @@ impl Queue {
 
     fn drop_head(&mut self) {
         self.work.pop_front();
+        if self.work.is_empty() {
+            self.scanned_highest = None;
+        }
         self.scanned = self.scanned.saturating_sub(1);
+        if self.commanded == 0 {
+            self.span = SpanSoFar::default();
+        }
         self.commanded = self.commanded.saturating_sub(1);
     }
 

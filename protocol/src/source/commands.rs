@@ -4,7 +4,7 @@ use super::Source;
 use super::state::Asked;
 use crate::address::{BlockIndex, BlockOffset, RamAddress};
 use crate::error::Error;
-use crate::ram::{Bounded, Local, Remote, Room, Run, Scan, Work};
+use crate::ram::{Bounded, Local, Remote, Room, Run, Scan, SpanSoFar, Work};
 use crate::transport::{Operation, RegionId};
 use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
 
@@ -38,6 +38,7 @@ impl Source {
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
         while let Some(need) = self.need(sealed) {
+            self.remember_span(sealed);
             match need {
                 Need::Nothing => self.needs_nothing(),
                 Need::Patience => break,
@@ -102,28 +103,50 @@ impl Source {
     /// How many chunks from a run's on are registered by one request: those that follow one another in
     /// the work as in their block, and of which each has something in it. None while a scan decides.
     fn span_length(&self, run: Run, first: RegionId, sealed: bool) -> Option<usize> {
-        let mut last = first;
+        let (span, decided) = self.span(run.block, first, sealed);
+        decided.then_some(span.further_chunks.saturating_add(1))
+    }
+
+    /// Goes on with the span from where it was remembered. Returns false where a scan decides how it
+    /// goes on from there.
+    fn span(&self, block: BlockIndex, first: RegionId, sealed: bool) -> (SpanSoFar, bool) {
         let chunks_max = self.config.span_chunks_max();
-        let mut chunks: usize = 1;
-        for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
-            let chunk = self.blocks.chunk(next.block, next.offset)?;
-            if chunk == last {
-                continue;
-            }
-            let follows = next.block == run.block && Some(chunk.0) == last.0.checked_add(1);
-            if !follows || chunks >= chunks_max || !self.keys.is_free(chunk) {
-                break;
-            }
-            match next.scan {
-                Scan::NonZero => {
-                    last = chunk;
-                    chunks = chunks.saturating_add(1);
+        let mut span = self.queue.span();
+        span.runs = span.runs.max(1);
+        for next in self.queue.uncommanded_runs(&self.blocks, sealed, span.runs) {
+            let Some(chunk) = self.blocks.chunk(next.block, next.offset) else {
+                return (span, false);
+            };
+            let ahead = chunk.0.checked_sub(first.0).and_then(|ahead| usize::try_from(ahead).ok());
+            let same_chunk = next.block == block && ahead == Some(span.further_chunks);
+            if !same_chunk {
+                let further_chunks = span.further_chunks.saturating_add(1);
+                let follows = next.block == block && ahead == Some(further_chunks);
+                if !follows || further_chunks >= chunks_max || !self.keys.is_free(chunk) {
+                    break;
                 }
-                Scan::Running => return None,
-                Scan::Unknown | Scan::Zero | Scan::Told => break,
+                match next.scan {
+                    Scan::NonZero => span.further_chunks = further_chunks,
+                    Scan::Running => return (span, false),
+                    Scan::Unknown | Scan::Zero | Scan::Told => break,
+                }
             }
+            span.runs = span.runs.saturating_add(1);
         }
-        Some(chunks)
+        (span, true)
+    }
+
+    /// Keeps what was found of the span, so that each scan in it does not go through all of it again.
+    /// It stays true until the first work that may need a command is another: only a command makes a
+    /// free chunk anything else.
+    fn remember_span(&mut self, sealed: bool) {
+        let Some(Work::Run(run)) = self.queue.uncommanded(&self.blocks, sealed) else { return };
+        let first = self.keys.region(&self.blocks, run.block, run.offset);
+        let Some(first) = first.filter(|first| self.keys.is_free(*first)) else { return };
+        if run.scan == Scan::NonZero {
+            let (span, _) = self.span(run.block, first, sealed);
+            self.queue.set_span(span);
+        }
     }
 
     /// What was used longest ago gives way, unless it is still needed.
