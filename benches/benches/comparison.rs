@@ -107,7 +107,7 @@ fn turns(contest: &mut Contest, repeats: u32) -> Vec<Vec<Duration>> {
 
 fn medians(turns: &[Vec<Duration>]) -> Vec<Duration> {
     let contestants = turns.first().map_or(0, Vec::len);
-    let of = |at| median(turns.iter().map(|turn: &Vec<Duration>| turn[at].as_secs_f64()).collect());
+    let of = |at: usize| median(turns.iter().map(|turn| turn[at].as_secs_f64()).collect());
     (0..contestants).map(|at| Duration::from_secs_f64(of(at))).collect()
 }
 

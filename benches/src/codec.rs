@@ -266,9 +266,12 @@ fn decoders<T: Command>(values: &[T], bytes: &[u8]) -> Vec<Contestant> {
 pub fn decode_into<T: Command>(bytes: &[u8], values: &mut [T]) {
     let message = Message::parse(bytes).expect("it is well-formed");
     let received = T::of(&message).expect("it is of that kind");
-    for (value, received) in values.iter_mut().zip(received) {
-        *value = received;
-    }
+    let mut values = values.iter_mut();
+    received.iter().for_each(|received| {
+        if let Some(value) = values.next() {
+            *value = received;
+        }
+    });
 }
 
 /// The bytes of a message.

@@ -140,6 +140,9 @@ impl Source {
     /// It stays true until the first work that may need a command is another: only a command makes a
     /// free chunk anything else.
     fn remember_span(&mut self, sealed: bool) {
+        if self.config.registration.chunks_max() == 1 {
+            return;
+        }
         let Some(Work::Run(run)) = self.queue.uncommanded(&self.blocks, sealed) else { return };
         let first = self.keys.region(&self.blocks, run.block, run.offset);
         let Some(first) = first.filter(|first| self.keys.is_free(*first)) else { return };
