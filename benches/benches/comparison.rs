@@ -66,7 +66,9 @@ fn compare(mut contest: Contest) {
         };
         let Contest { name: subject, amount, .. } = &contest;
         let (ours, baseline) = (rate(*amount, *ours), rate(*amount, *baseline));
-        println!("| {subject} | {name} | {ours} | {baseline} | {ratio:.2} | {wanted} | {verdict} |");
+        println!(
+            "| {subject} | {name} | {ours} | {baseline} | {ratio:.2} | {wanted} | {verdict} |"
+        );
     }
 }
 
@@ -125,7 +127,9 @@ fn rate(amount: Amount, time: Duration) -> String {
 }
 
 fn grow(gib: u64) {
-    for (name, registration) in [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))] {
+    for (name, registration) in
+        [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))]
+    {
         let mut ram = Ram::without_bytes(gib << 30);
         let (time, used) = measured(|| migrations::migrate(&mut ram, registration, Vec::new()));
         println!("| {gib} GiB, {name} | {time:.1?} | {} |", heap(&used));
@@ -133,7 +137,9 @@ fn grow(gib: u64) {
 }
 
 fn set_up() {
-    for (name, registration) in [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))] {
+    for (name, registration) in
+        [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))]
+    {
         let mut session = source::Session::new(source::Plan::once(TEBIBYTE_CHUNKS, registration));
         let (time, used) = measured(|| session.exchange());
         println!("| source, {name} | {time:.1?} | {} |", heap(&used));

@@ -28,7 +28,9 @@ fn main() {
     arrays();
     zero_scan();
     machines();
-    for (name, registration) in [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))] {
+    for (name, registration) in
+        [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))]
+    {
         let mut ram = Ram::without_bytes(CHUNKS << 20);
         path(&format!("migration of {CHUNKS} chunks without bytes, {name}"), || {
             migrate(&mut ram, registration, Vec::new());
@@ -59,13 +61,17 @@ fn arrays() {
     let message = Message::UnregisterRequest(Entries::new(&requests));
     codec("UNREGISTER_REQUEST of 4096", &message);
     let (bytes, mut read) = (encoded(&message), requests.clone());
-    path("decode and store UNREGISTER_REQUEST of 4096", || decode_into(black_box(&bytes), &mut read));
+    path("decode and store UNREGISTER_REQUEST of 4096", || {
+        decode_into(black_box(&bytes), &mut read)
+    });
 
     let blocks = ram_blocks(RAM_BLOCKS_MAX);
     let message = Message::RamBlocksResult(Entries::new(&blocks));
     codec("RAM_BLOCKS_RESULT of 16383", &message);
     let (bytes, mut read) = (encoded(&message), blocks.clone());
-    path("decode and store RAM_BLOCKS_RESULT of 16383", || decode_into(black_box(&bytes), &mut read));
+    path("decode and store RAM_BLOCKS_RESULT of 16383", || {
+        decode_into(black_box(&bytes), &mut read)
+    });
 }
 
 fn codec(name: &str, message: &Message<'_>) {

@@ -7,8 +7,7 @@ use rdma_migration_protocol::limits::{
     COMMANDS_MAX, CONTROL_BUFFER_BYTES, HEADER_BYTES, RAM_BLOCKS_MAX, STREAM_MESSAGE_BYTES_MAX,
 };
 use rdma_migration_protocol::wire::{
-    Compress, Entries, Entry, Message, RamBlock, RegisterRequest, RegisterResult,
-    UnregisterRequest,
+    Compress, Entries, Entry, Message, RamBlock, RegisterRequest, RegisterResult, UnregisterRequest,
 };
 
 use crate::MIB;
@@ -91,7 +90,8 @@ pub fn small_messages() -> [(&'static str, Message<'static>); 7] {
 #[must_use]
 pub fn requests(count: usize) -> Vec<RegisterRequest> {
     let block = BlockIndex::new(3);
-    let request = |chunk| RegisterRequest { address: RamAddress::new(chunk * MIB), block, chunks: chunk };
+    let request =
+        |chunk| RegisterRequest { address: RamAddress::new(chunk * MIB), block, chunks: chunk };
     (0..).map(request).take(count).collect()
 }
 

@@ -142,7 +142,8 @@ impl<P: Peer> Transport for Desk<P> {
             Operation::PostReceive { buffer } => return self.posted.push_back(buffer),
             Operation::Send { length } => {
                 self.answers.push_back(Answer::Sent);
-                let Self { peer, send_buffer, receive_buffers: buffers, posted, answers, .. } = self;
+                let Self { peer, send_buffer, receive_buffers: buffers, posted, answers, .. } =
+                    self;
                 let message = Message::parse(&send_buffer[..length]).expect("it is well-formed");
                 return peer.hear(&message, &mut Post { buffers, posted, answers });
             }
@@ -182,7 +183,9 @@ impl<P: Peer> Transport for Desk<P> {
             Answer::Established => {
                 return Some(Input::Connection(ConnectionEvent::Established { private_data }));
             }
-            Answer::ConnectionLost => return Some(Input::Connection(ConnectionEvent::Disconnected)),
+            Answer::ConnectionLost => {
+                return Some(Input::Connection(ConnectionEvent::Disconnected));
+            }
             Answer::Received { buffer, length } => {
                 let bytes = &self.receive_buffers[usize::from(buffer.0)][..length];
                 Completion::Received { buffer, bytes }

@@ -61,7 +61,10 @@ impl Session {
     pub fn exchange(&mut self) {
         self.desk.request();
         self.settle();
-        assert_eq!((self.desk.peer.next, self.owner.stage), (Next::Ram { chunk: 0 }, Stage::Rounds));
+        assert_eq!(
+            (self.desk.peer.next, self.owner.stage),
+            (Next::Ram { chunk: 0 }, Stage::Rounds)
+        );
     }
 
     /// Does everything that the source asks for up to the end of its round.
@@ -232,7 +235,9 @@ mod tests {
 
     #[test]
     fn every_plan_comes_to_its_end() {
-        for commands in [Commands::None, Commands::Register(1), Commands::Register(64), Commands::Compress] {
+        for commands in
+            [Commands::None, Commands::Register(1), Commands::Register(64), Commands::Compress]
+        {
             run(Plan { chunks: 300, commands });
         }
     }

@@ -11,7 +11,9 @@ use rdma_migration_protocol::deadline::Timeouts;
 use rdma_migration_protocol::destination::{Destination, DestinationConfig};
 use rdma_migration_protocol::source::{Registration, Source, SourceConfig};
 use rdma_migration_transport_sim::plain::{Piece, PlainDestination, PlainSource, Touch};
-use rdma_migration_transport_sim::{Backing, CostPreset, Fabric, FabricConfig, Pair, Side, ZeroMap};
+use rdma_migration_transport_sim::{
+    Backing, CostPreset, Fabric, FabricConfig, Pair, Side, ZeroMap,
+};
 
 use crate::MIB;
 use crate::codec::COPY;
@@ -36,8 +38,9 @@ pub const CONTESTS: [fn() -> Contest; 5] = [
     || contest("1 GiB, all RAM pinned, 4 rounds more of 1 page in 16", None, Fill::Full, 4, false),
 ];
 
-const LOOK_AHEAD: Option<Registration> =
-    Some(Registration::LookAhead { chunks_max: rdma_migration_protocol::limits::SPAN_CHUNKS_DEFAULT });
+const LOOK_AHEAD: Option<Registration> = Some(Registration::LookAhead {
+    chunks_max: rdma_migration_protocol::limits::SPAN_CHUNKS_DEFAULT,
+});
 
 /// Guests whose growth is measured, in GiB.
 pub const GROWTH_GIB: [u64; 3] = [1, 32, 1024];
@@ -122,7 +125,12 @@ pub fn migrate(ram: &mut Ram, registration: Option<Registration>, rounds: Vec<Ve
     let pin_all = if registration.is_some() { PinAllOffer::Never } else { PinAllOffer::Required };
     let registration = registration.unwrap_or_default();
     let (source_config, destination_config) = (
-        SourceConfig { pin_all, registration, timeouts: timeouts.clone(), ..SourceConfig::default() },
+        SourceConfig {
+            pin_all,
+            registration,
+            timeouts: timeouts.clone(),
+            ..SourceConfig::default()
+        },
         DestinationConfig { timeouts, ..DestinationConfig::default() },
     );
     let source = Source::new(source_config).expect("the configuration is in range");
@@ -159,7 +167,8 @@ fn taken_from(fabric: &mut Fabric, side: Side) -> Backing {
 
 /// One page in 16 of the guest, in each of `rounds` rounds.
 fn touches(bytes: u64, rounds: usize) -> Vec<Vec<Touch>> {
-    let piece = |offset| Piece { block: BLOCK, offset: BlockOffset::new(offset), length: PAGE_BYTES };
+    let piece =
+        |offset| Piece { block: BLOCK, offset: BlockOffset::new(offset), length: PAGE_BYTES };
     let pages = (0..bytes / (16 * PAGE_BYTES)).map(|place| piece(place * 16 * PAGE_BYTES));
     let round: Vec<_> = pages.map(|piece| Touch { piece, fill: 0x77 }).collect();
     vec![round; rounds]

@@ -130,7 +130,9 @@ enum Step {
     Connect,
     Exchanged,
     /// RAM is handed over, from this byte on.
-    Write { at: u64 },
+    Write {
+        at: u64,
+    },
     FinishingRound,
     Finishing,
     HandedOver,
@@ -242,7 +244,9 @@ mod tests {
     #[test]
     fn every_plan_comes_to_its_end() {
         let spans = Registration::Spans { chunks_max: 4 };
-        for registration in [None, Some(Registration::Chunks), Some(spans), Some(Registration::default())] {
+        for registration in
+            [None, Some(Registration::Chunks), Some(spans), Some(Registration::default())]
+        {
             for (zero, rounds) in [(false, 0), (false, 2), (true, 0)] {
                 if registration.is_some() || !zero {
                     run(Plan { chunks: 300, registration, zero, rounds });

@@ -28,7 +28,11 @@ pub fn contests() -> Vec<Contest> {
         contest("zero scan of 1 MiB, first byte set, in cache", RUN_BYTES, Some(0)),
         contest("zero scan of 1 MiB, last byte set, in cache", RUN_BYTES, Some(RUN_BYTES - 1)),
         contest("zero scan of 1 MiB, all zero, beyond cache", BEYOND_CACHE_BYTES, None),
-        contest("zero scan of 1 MiB, last byte set, beyond cache", BEYOND_CACHE_BYTES, Some(RUN_BYTES - 1)),
+        contest(
+            "zero scan of 1 MiB, last byte set, beyond cache",
+            BEYOND_CACHE_BYTES,
+            Some(RUN_BYTES - 1),
+        ),
     ]
 }
 

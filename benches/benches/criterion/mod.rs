@@ -40,7 +40,10 @@ impl Measurement for CpuTime {
 }
 
 /// Measures every contestant of each contest.
-pub(crate) fn measure(criterion: &mut Criterion<CpuTime>, contests: impl IntoIterator<Item = Contest>) {
+pub(crate) fn measure(
+    criterion: &mut Criterion<CpuTime>,
+    contests: impl IntoIterator<Item = Contest>,
+) {
     for contest in contests {
         let mut group = criterion.benchmark_group(&contest.name);
         group.throughput(match contest.amount {

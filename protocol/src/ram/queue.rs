@@ -376,6 +376,18 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_that_comes_again_waits_for_its_earlier_run_and_a_lower_one_does_not() {
+        let works = [(2 * MIB, 0x1000), (MIB, 0x1000), (2 * MIB + 0x3000, 0x1000), (0, MIB)];
+        let (blocks, mut queue) = pushed(&works);
+        let scan = |queue: &mut Queue| {
+            queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get())
+        };
+        assert_eq!([(); 3].map(|()| scan(&mut queue)), [Some(2 * MIB), Some(MIB), None]);
+        assert!(queue.scanned(BLOCK, BlockOffset::new(2 * MIB), Scan::NonZero));
+        assert_eq!(scan(&mut queue), Some(0));
+    }
+
+    #[test]
     fn a_run_is_scanned_once_and_a_second_run_of_its_chunk_waits_for_the_first() {
         let works = [(0, 0x1000), (MIB, 0x1000), (MIB + 0x3000, 0x1000), (2 * MIB, MIB)];
         for (found, then) in [(Scan::NonZero, 2 * MIB), (Scan::Zero, MIB + 0x3000)] {

@@ -18,7 +18,11 @@ enum Need {
     Compress(Run),
     Register(Span),
     /// `evicted`: of our own accord, so that another has room.
-    Unregister { block: BlockIndex, region: RegionId, evicted: bool },
+    Unregister {
+        block: BlockIndex,
+        region: RegionId,
+        evicted: bool,
+    },
 }
 
 /// Adjacent chunks to be registered by one request.
@@ -70,8 +74,7 @@ impl Source {
         let Some(region) = self.keys.region(&self.blocks, block, offset) else {
             return Need::Patience;
         };
-        let its_turn =
-            self.config.registration.looks_ahead() || self.queue.uncommanded_is_head();
+        let its_turn = self.config.registration.looks_ahead() || self.queue.uncommanded_is_head();
         match (self.keys.state(region), run.scan) {
             (_, Scan::Told) => Need::Nothing,
             (_, Scan::Running) => Need::Patience,
@@ -103,16 +106,27 @@ impl Source {
     /// How many chunks from a run's on are registered by one request: those that follow one another in
     /// the work as in their block, and of which each has something in it. None while a scan decides.
     fn span_length(&self, run: Run, first: RegionId, sealed: bool) -> Option<usize> {
-        let (span, decided) = self.span(run.block, first, sealed);
+        let known = self.queue.span();
+        let (span, decided) = self.follow_span(known, run.block, first, sealed);
+        debug_assert_eq!(
+            (span, decided),
+            self.follow_span(SpanSoFar::default(), run.block, first, sealed),
+            "what was remembered of a span is still true"
+        );
         decided.then_some(span.further_chunks.saturating_add(1))
     }
 
-    /// Goes on with the span from where it was remembered. Returns false where a scan decides how it
-    /// goes on from there.
-    fn span(&self, block: BlockIndex, first: RegionId, sealed: bool) -> (SpanSoFar, bool) {
+    /// Goes on with a span from what is known of it. Returns false where a scan decides how it goes
+    /// on from there.
+    fn follow_span(
+        &self,
+        known: SpanSoFar,
+        block: BlockIndex,
+        first: RegionId,
+        sealed: bool,
+    ) -> (SpanSoFar, bool) {
         let chunks_max = self.config.span_chunks_max();
-        let mut span = self.queue.span();
-        span.runs = span.runs.max(1);
+        let mut span = SpanSoFar { runs: known.runs.max(1), ..known };
         for next in self.queue.uncommanded_runs(&self.blocks, sealed, span.runs) {
             let Some(chunk) = self.blocks.chunk(next.block, next.offset) else {
                 return (span, false);
@@ -147,7 +161,8 @@ impl Source {
         let first = self.keys.region(&self.blocks, run.block, run.offset);
         let Some(first) = first.filter(|first| self.keys.is_free(*first)) else { return };
         if run.scan == Scan::NonZero {
-            let (span, _) = self.span(run.block, first, sealed);
+            let known = self.queue.span();
+            let (span, _) = self.follow_span(known, run.block, first, sealed);
             self.queue.set_span(span);
         }
     }
@@ -156,9 +171,10 @@ impl Source {
     fn need_of_eviction(&self, region: RegionId) -> Need {
         let state = self.keys.state(region);
         let held = matches!(state, Some((Remote::Granted(_), Local::Registered)));
-        let awaited = self.queue.commanded_runs().any(|run| {
-            self.keys.region(&self.blocks, run.block, run.offset) == Some(region)
-        });
+        let awaited = self
+            .queue
+            .commanded_runs()
+            .any(|run| self.keys.region(&self.blocks, run.block, run.offset) == Some(region));
         match self.blocks.block_of(region) {
             //= spec/text/05-registration.md#unregistration
             //# [REG-30] A source MUST NOT ask to unregister a chunk while a write into it is in flight.

@@ -61,9 +61,15 @@ pub(super) struct RemoteBlock {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Asked {
     Nothing,
-    Register { block: BlockIndex, region: RegionId },
+    Register {
+        block: BlockIndex,
+        region: RegionId,
+    },
     /// `evicted`: it gives way to another, of our own accord.
-    Unregister { region: RegionId, evicted: bool },
+    Unregister {
+        region: RegionId,
+        evicted: bool,
+    },
 }
 
 impl Source {
