@@ -54,7 +54,7 @@ fn compare(mut contest: Contest) {
     let times = medians(&turns);
     let Some((ours, baselines)) = times.split_first() else { return };
     for (at, baseline) in baselines.iter().enumerate() {
-        let ratios = turns.iter().map(|turn| turn[at + 1].as_secs_f64() / turn[0].as_secs_f64());
+        let ratios = turns.iter().map(|turn| turn[at + 1] / turn[0]);
         let ratio = median(ratios.collect());
         let name = contest.contestants[at + 1].name;
         let target = contest.target.filter(|target| target.baseline == name);
@@ -75,9 +75,10 @@ fn compare(mut contest: Contest) {
 fn absolute(mut contest: Contest) {
     let repeats = repeats(&mut contest);
     let turns = turns(&mut contest, repeats);
-    let [time] = medians(&turns)[..] else { return };
+    let [seconds] = medians(&turns)[..] else { return };
     let Amount::Things(things) = contest.amount else { return };
-    let each = time.as_secs_f64() * 1e9 / f64::from(u32::try_from(things).unwrap_or(u32::MAX));
+    let each = seconds * 1e9 / f64::from(u32::try_from(things).unwrap_or(u32::MAX));
+    let time = Duration::from_secs_f64(seconds);
     println!("| {} | {time:.1?} | {each:.0} ns |", contest.name);
 }
 
@@ -91,8 +92,8 @@ fn repeats(contest: &mut Contest) -> u32 {
     u32::try_from(times).unwrap_or(u32::MAX).max(1)
 }
 
-/// The time that each contestant took for one run, by turns.
-fn turns(contest: &mut Contest, repeats: u32) -> Vec<Vec<Duration>> {
+/// The seconds that each contestant took for one run, by turns.
+fn turns(contest: &mut Contest, repeats: u32) -> Vec<Vec<f64>> {
     let begun = cpu_time::now();
     let mut turns = Vec::new();
     while turns.len() < TURNS.0
@@ -100,17 +101,17 @@ fn turns(contest: &mut Contest, repeats: u32) -> Vec<Vec<Duration>> {
     {
         let mut turn = Vec::new();
         for contestant in &mut contest.contestants {
-            turn.push(cpu_time::of(|| (0..repeats).for_each(|_| (contestant.run)())) / repeats);
+            let time = cpu_time::of(|| (0..repeats).for_each(|_| (contestant.run)()));
+            turn.push(time.as_secs_f64() / f64::from(repeats));
         }
         turns.push(turn);
     }
     turns
 }
 
-fn medians(turns: &[Vec<Duration>]) -> Vec<Duration> {
+fn medians(turns: &[Vec<f64>]) -> Vec<f64> {
     let contestants = turns.first().map_or(0, Vec::len);
-    let of = |at: usize| median(turns.iter().map(|turn| turn[at].as_secs_f64()).collect());
-    (0..contestants).map(|at| Duration::from_secs_f64(of(at))).collect()
+    (0..contestants).map(|at| median(turns.iter().map(|turn| turn[at]).collect())).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -118,11 +119,11 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn rate(amount: Amount, time: Duration) -> String {
-    let of = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / time.as_secs_f64();
+fn rate(amount: Amount, seconds: f64) -> String {
+    let count = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     match amount {
-        Amount::Bytes(bytes) => format!("{:.2} GB/s", of(bytes) / 1e9),
-        Amount::Things(things) => format!("{:.1} ns each", 1e9 / of(things)),
+        Amount::Bytes(bytes) => format!("{:.2} GB/s", count(bytes) / seconds / 1e9),
+        Amount::Things(things) => format!("{:.1} ns each", seconds / count(things) * 1e9),
     }
 }
 
