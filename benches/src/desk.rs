@@ -12,7 +12,7 @@ use rdma_migration_protocol::transport::{
 };
 use rdma_migration_protocol::wire::Message;
 
-/// Answers that wait for the machine at most: it has this much in flight, and a little more.
+/// Room for the answers that wait for the machine: it never has as much in flight.
 const ANSWERS_MAX: usize = 1024;
 
 /// What stands in for the peer's side.
@@ -125,7 +125,6 @@ where
     O: Owner<M, Desk<P>>,
 {
     turn(machine, desk, owner);
-    assert!(desk.answers.len() < ANSWERS_MAX, "the desk has room for all answers");
 }
 
 impl<P: Peer> Transport for Desk<P> {
