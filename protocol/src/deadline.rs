@@ -51,6 +51,23 @@ impl TimeoutReason {
         Self::ErrorSent,
         Self::Disconnection,
     ];
+
+    /// Its bit in a set of them.
+    const fn bit(self) -> u16 {
+        match self {
+            Self::Connection => 1,
+            Self::Ready => 1 << 1,
+            Self::Reply => 1 << 2,
+            Self::Command => 1 << 3,
+            Self::Send => 1 << 4,
+            Self::Write => 1 << 5,
+            Self::Registration => 1 << 6,
+            Self::Memory => 1 << 7,
+            Self::Farewell => 1 << 8,
+            Self::ErrorSent => 1 << 9,
+            Self::Disconnection => 1 << 10,
+        }
+    }
 }
 
 impl fmt::Display for TimeoutReason {
@@ -136,6 +153,21 @@ impl Timeouts {
     }
 }
 
+/// The waits of a side that are under way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Waits(u16);
+
+impl Waits {
+    /// The same waits but for this one, which is under way or is not.
+    pub(crate) const fn with(self, reason: TimeoutReason, under_way: bool) -> Self {
+        if under_way { Self(self.0 | reason.bit()) } else { Self(self.0 & !reason.bit()) }
+    }
+
+    const fn contain(self, reason: TimeoutReason) -> bool {
+        self.0 & reason.bit() != 0
+    }
+}
+
 /// The deadlines of the waits that are under way, one a reason at the most.
 ///
 /// Each machine says after every input and every operation which waits are under way
@@ -143,20 +175,21 @@ impl Timeouts {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Deadlines {
     at: [Option<Instant>; TimeoutReason::COUNT],
+    /// The waits that have a deadline: most calls find that they are the right ones.
+    armed: Waits,
 }
 
 impl Deadlines {
     /// Starts a deadline for each wait that has begun, and drops those of waits that have ended.
     //= spec/text/10-errors.md#bounded-waits
     //# [ERR-1] Every wait for the peer MUST have a deadline.
-    pub(crate) fn arm(
-        &mut self,
-        waits: [bool; TimeoutReason::COUNT],
-        timeouts: &Timeouts,
-        now: Instant,
-    ) {
-        for ((at, waiting), reason) in self.at.iter_mut().zip(waits).zip(TimeoutReason::ALL) {
-            *at = match (waiting, *at) {
+    pub(crate) fn arm(&mut self, waits: Waits, timeouts: &Timeouts, now: Instant) {
+        if waits == self.armed {
+            return;
+        }
+        self.armed = waits;
+        for (at, reason) in self.at.iter_mut().zip(TimeoutReason::ALL) {
+            *at = match (waits.contain(reason), *at) {
                 (true, Some(deadline)) => Some(deadline),
                 (true, None) => Some(now.after(timeouts.of(reason))),
                 (false, _) => None,
@@ -166,6 +199,7 @@ impl Deadlines {
 
     /// Something that this wait was for has come; what is still due gets the full time again.
     pub(crate) fn progress(&mut self, reason: TimeoutReason) {
+        self.armed = self.armed.with(reason, false);
         for (at, each) in self.at.iter_mut().zip(TimeoutReason::ALL) {
             if each == reason {
                 *at = None;
@@ -175,6 +209,9 @@ impl Deadlines {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<(Instant, TimeoutReason)> {
+        if self.armed == Waits::default() {
+            return None;
+        }
         let pending = self.at.iter().zip(TimeoutReason::ALL);
         pending.filter_map(|(at, reason)| at.map(|at| (at, reason))).min()
     }
@@ -189,8 +226,8 @@ impl Deadlines {
 mod tests {
     use super::*;
 
-    fn waits(reasons: &[TimeoutReason]) -> [bool; TimeoutReason::COUNT] {
-        TimeoutReason::ALL.map(|reason| reasons.contains(&reason))
+    fn waits(reasons: &[TimeoutReason]) -> Waits {
+        reasons.iter().fold(Waits::default(), |waits, reason| waits.with(*reason, true))
     }
 
     #[test]

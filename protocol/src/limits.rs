@@ -74,7 +74,7 @@ pub const SPAN_CHUNKS_DEFAULT: u32 = 64;
 pub const WRITES_BEFORE_COMMAND_MAX: usize = 2;
 
 /// Bytes of heap that a command in a control message costs its receiver at most: what is remembered
-/// of it, and for a moment its result, or what is remembered once more while it is taken back.
+/// of it, and for a moment its result.
 pub const HEAP_BYTES_PER_COMMAND_MAX: usize = 64;
 
 /// Bytes of heap that a RAM block costs a machine at most: its place in the tables, and for a moment

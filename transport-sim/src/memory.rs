@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset, HostAddress};
+use rdma_migration_protocol::ram::is_zero;
 
 /// Bytes of a page: the grain of scans and of memory without backing.
 pub const PAGE_BYTES: u64 = 4096;
@@ -230,14 +231,6 @@ fn scan_bytes(bytes: &[u8]) -> Scan {
     let all = pages.len();
     let filled = { pages }.position(|page| !is_zero(page));
     Scan { zero: filled.is_none(), pages: to_u64(filled.map_or(all, |at| at + 1)) }
-}
-
-/// Folds with OR instead of asking byte by byte, which the compiler turns into vector instructions.
-fn is_zero(page: &[u8]) -> bool {
-    let (words, rest) = page.as_chunks::<8>();
-    let words = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word));
-    let rest = rest.iter().fold(0, |all, byte| all | byte);
-    words == 0 && rest == 0
 }
 
 pub(crate) fn to_u64(count: usize) -> u64 {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Destination;
-use super::state::Command;
+use super::state::{Command, Spare};
 use crate::address::{BlockIndex, BlockOffset, HostAddress, Rkey};
 use crate::control::SendPurpose;
 use crate::error::{Error, Misuse};
@@ -73,7 +73,7 @@ impl Destination {
             })
             .collect();
         let operation = self.send(&Message::RamBlocksResult(Entries::new(&descriptors)), buffer)?;
-        self.command = Command::None;
+        self.carried_out();
         Ok(Some(operation))
     }
 
@@ -126,17 +126,16 @@ impl Destination {
         //= spec/text/05-registration.md#result
         //# [REG-16] A destination MUST answer a REGISTER_REQUEST with as many results as it has requests,
         //# in their order.
-        let results: Vec<_> = requested
-            .iter()
-            .map(|request| RegisterResult {
-                rkey: self.grants.rkey(request.region).unwrap_or_default(),
-                host_address: host_address(&self.placed, request.block),
-            })
-            .collect();
+        let mut results = core::mem::take(&mut self.spare.results);
+        results.extend(requested.iter().map(|request| RegisterResult {
+            rkey: self.grants.rkey(request.region).unwrap_or_default(),
+            host_address: host_address(&self.placed, request.block),
+        }));
         let repeat = u32::try_from(results.len()).unwrap_or(u32::MAX);
         let message = Message::RegisterResult { repeat, results: Entries::new(&results) };
         let operation = self.send(&message, buffer)?;
-        self.command = Command::None;
+        self.spare.results = Spare::emptied(results);
+        self.carried_out();
         Ok(Some(operation))
     }
 
@@ -153,7 +152,7 @@ impl Destination {
         }
         //= spec/text/07-zero-pages.md#use
         //# [ZERO-14] A destination MUST have set the run to zero before it sends the next READY.
-        self.command = Command::None;
+        self.carried_out();
         self.ready(buffer)
     }
 
@@ -173,8 +172,20 @@ impl Destination {
         //# [REG-33] UNREGISTER_FINISHED MUST carry the `repeat` of its request.
         let repeat = u32::try_from(regions.len()).unwrap_or(u32::MAX);
         let operation = self.send(&Message::UnregisterFinished { repeat }, buffer)?;
-        self.command = Command::None;
+        self.carried_out();
         Ok(Some(operation))
+    }
+
+    /// The command is done; its memory is for the next one.
+    fn carried_out(&mut self) {
+        match core::mem::replace(&mut self.command, Command::None) {
+            Command::None | Command::Blocks { .. } => {}
+            Command::Register { requested, .. } => {
+                self.spare.requested = Spare::emptied(requested);
+            }
+            Command::Zero { runs, .. } => self.spare.runs = Spare::emptied(runs),
+            Command::Unregister { regions, .. } => self.spare.regions = Spare::emptied(regions),
+        }
     }
 
     fn send(&mut self, message: &Message<'_>, buffer: &mut [u8]) -> Result<Operation, Error> {

@@ -1,12 +1,10 @@
 //! The commands of a source: every field is checked here, once, before anything is done.
 
-use alloc::vec::Vec;
-
 use super::state::{Command, Requested, ZeroRun};
 use super::{Destination, DestinationEvent, Windows};
 use crate::address::{BlockIndex, BlockOffset, RamAddress};
 use crate::error::{Error, Incompatibility, Misbehavior};
-use crate::ram::Wanted;
+use crate::ram::{Grants, Wanted};
 use crate::transport::ReceiveBuffer;
 use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
 
@@ -60,7 +58,8 @@ impl Destination {
 
     fn take_compress(&mut self, received: Entries<'_, Compress>) -> Result<(), Error> {
         self.require_blocks(Kind::Compress)?;
-        let mut runs = Vec::with_capacity(received.len());
+        let mut runs = core::mem::take(&mut self.spare.runs);
+        runs.reserve(received.len());
         for Compress { value, block, offset, length } in received {
             //= spec/text/07-zero-pages.md#use
             //# [ZERO-12] A destination MUST reject a COMPRESS whose `value` is not 0.
@@ -87,18 +86,19 @@ impl Destination {
         if self.pin_all {
             return Err(Misbehavior::RegistrationWhilePinned(Kind::RegisterRequest).into());
         }
-        let mut requested = Vec::with_capacity(received.len());
+        let mut requested = core::mem::take(&mut self.spare.requested);
+        requested.reserve(received.len());
         for request in received {
             match self.claim(request) {
                 Ok(claimed) => requested.push(claimed),
                 Err(misbehavior) => {
-                    self.forget(&requested);
+                    forget(&mut self.grants, &requested);
                     return Err(misbehavior.into());
                 }
             }
         }
         if let Err(too_much) = self.check_pinned() {
-            self.forget(&requested);
+            forget(&mut self.grants, &requested);
             return Err(too_much.into());
         }
         self.command = Command::Register { requested, next: 0 };
@@ -151,15 +151,8 @@ impl Destination {
     /// Takes back what was claimed by a request and will not be ordered any more: no answer comes.
     pub(super) fn forget_unordered(&mut self) {
         if let Command::Register { requested, next } = &mut self.command {
-            let unordered = requested.split_off((*next).min(requested.len()));
-            self.forget(&unordered);
-        }
-    }
-
-    /// Takes back the claims of these requests.
-    fn forget(&mut self, claimed: &[Requested]) {
-        for requested in claimed.iter().filter(|requested| requested.register.is_some()) {
-            self.grants.registered(requested.region, None);
+            forget(&mut self.grants, requested.get(*next..).unwrap_or_default());
+            requested.truncate(*next);
         }
     }
 
@@ -173,7 +166,8 @@ impl Destination {
             //# [REG-35] A destination MUST reject an UNREGISTER_REQUEST where all RAM is pinned.
             return Err(Misbehavior::RegistrationWhilePinned(Kind::UnregisterRequest).into());
         }
-        let mut regions = Vec::with_capacity(received.len());
+        let mut regions = core::mem::take(&mut self.spare.regions);
+        regions.reserve(received.len());
         for UnregisterRequest { chunk, block } in received {
             self.require_block(block)?;
             //= spec/text/05-registration.md#unregistration
@@ -221,5 +215,12 @@ impl Destination {
         offset
             .filter(|offset| self.blocks.contains(block, *offset, length))
             .ok_or(Misbehavior::OutsideBlock { block, address, length })
+    }
+}
+
+/// Takes back the claims of these requests.
+fn forget(grants: &mut Grants, claimed: &[Requested]) {
+    for requested in claimed.iter().filter(|requested| requested.register.is_some()) {
+        grants.registered(requested.region, None);
     }
 }

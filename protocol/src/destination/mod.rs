@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 pub use config::{DestinationConfig, Windows};
 pub use event::DestinationEvent;
 pub use state::PlacedBlock;
-use state::{Command, Phase};
+use state::{Command, Phase, Spare};
 
 use crate::address::BlockIndex;
 use crate::connection::{CloseStep, GuestOwner, Negotiator};
@@ -48,6 +48,7 @@ pub struct Destination {
     serve: Serve,
     incoming: Incoming,
     command: Command,
+    spare: Spare,
     blocks: Blocks,
     placed: Vec<PlacedBlock>,
     grants: Grants,
@@ -74,6 +75,7 @@ impl Destination {
             serve: Serve::new(),
             incoming: Incoming::default(),
             command: Command::None,
+            spare: Spare::default(),
             blocks: Blocks::default(),
             placed: Vec::new(),
             grants: Grants::default(),
@@ -142,6 +144,7 @@ impl Destination {
         self.grants = Grants::new(&table);
         self.blocks = table;
         self.placed = blocks.to_vec();
+        self.spare = Spare::new();
         self.command = Command::Blocks { placed: true, pin_next: 0 };
         Ok(())
     }
@@ -223,8 +226,7 @@ impl Destination {
 
     /// Brings the deadlines in line with what is awaited now.
     fn arm(&mut self, now: Instant) {
-        let waits = TimeoutReason::ALL.map(|reason| self.waits_for(reason));
-        self.deadlines.arm(waits, &self.config.timeouts, now);
+        self.deadlines.arm(self.waits(), &self.config.timeouts, now);
     }
 }
 

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use super::Destination;
 use crate::address::{BlockIndex, BlockOffset, HostAddress, RamAddress};
 use crate::connection::{Close, CloseStep, Negotiated};
-use crate::deadline::TimeoutReason;
+use crate::deadline::{TimeoutReason, Waits};
 use crate::error::Error;
 use crate::limits::PRIVATE_DATA_BYTES;
 use crate::transport::RegionId;
+use crate::wire::RegisterResult;
 
 /// The phases of a migration at its destination, in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -76,6 +77,37 @@ pub(super) struct ZeroRun {
     pub(super) length: u64,
 }
 
+/// Memory of commands that were carried out, for those that come: so none of them allocates, unless
+/// it is one of many in a message.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Spare {
+    pub(super) requested: Vec<Requested>,
+    pub(super) results: Vec<RegisterResult>,
+    pub(super) runs: Vec<ZeroRun>,
+    pub(super) regions: Vec<RegionId>,
+}
+
+impl Spare {
+    /// Commands of one message that there is always memory for.
+    const COMMANDS: usize = 16;
+
+    pub(super) fn new() -> Self {
+        Self {
+            requested: Vec::with_capacity(Self::COMMANDS),
+            results: Vec::with_capacity(Self::COMMANDS),
+            runs: Vec::with_capacity(Self::COMMANDS),
+            regions: Vec::with_capacity(Self::COMMANDS),
+        }
+    }
+
+    /// The memory of `used`, to be used again.
+    pub(super) fn emptied<T>(mut used: Vec<T>) -> Vec<T> {
+        used.clear();
+        used.shrink_to(Self::COMMANDS);
+        used
+    }
+}
+
 /// A RAM block of the destination, as its owner places it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PlacedBlock {
@@ -108,29 +140,22 @@ impl Destination {
         }
     }
 
-    /// Whether a wait is under way.
-    pub(super) fn waits_for(&self, reason: TimeoutReason) -> bool {
+    /// The waits that are under way. A destination never waits for READY, a reply, writes or a
+    /// farewell.
+    pub(super) fn waits(&self) -> Waits {
         let open = !matches!(self.phase, Phase::Closing(_));
         let step = self.close_step();
         let releasing = matches!(step, Some(CloseStep::Release | CloseStep::ReleaseRest));
-        match reason {
-            TimeoutReason::Connection => matches!(self.phase, Phase::Accepting { .. }),
-            TimeoutReason::Command => self.is_connected() && self.serve.command_due(),
-            TimeoutReason::Send => self.is_connected() && !self.sends.is_empty(),
-            TimeoutReason::Registration => {
-                (open || releasing) && self.grants.ledger().unanswered() > 0
-            }
-            TimeoutReason::Memory => {
-                (open || step == Some(CloseStep::Release)) && self.zeroing() > 0
-            }
-            TimeoutReason::ErrorSent => {
-                matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay))
-            }
-            TimeoutReason::Disconnection => step == Some(CloseStep::Disconnecting),
-            TimeoutReason::Ready
-            | TimeoutReason::Reply
-            | TimeoutReason::Write
-            | TimeoutReason::Farewell => false,
-        }
+        let registering = (open || releasing) && self.grants.ledger().unanswered() > 0;
+        let zeroing = (open || step == Some(CloseStep::Release)) && self.zeroing() > 0;
+        let error_leaves = matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay));
+        Waits::default()
+            .with(TimeoutReason::Connection, matches!(self.phase, Phase::Accepting { .. }))
+            .with(TimeoutReason::Command, self.is_connected() && self.serve.command_due())
+            .with(TimeoutReason::Send, self.is_connected() && !self.sends.is_empty())
+            .with(TimeoutReason::Registration, registering)
+            .with(TimeoutReason::Memory, zeroing)
+            .with(TimeoutReason::ErrorSent, error_leaves)
+            .with(TimeoutReason::Disconnection, step == Some(CloseStep::Disconnecting))
     }
 }

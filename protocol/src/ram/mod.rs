@@ -10,6 +10,7 @@ mod pinning;
 mod queue;
 mod recency;
 mod writes;
+mod zero;
 
 pub(crate) use block::Blocks;
 pub use chunk::ChunkSize;
@@ -17,5 +18,6 @@ pub(crate) use grants::{Grants, Wanted};
 pub(crate) use keys::{Keys, Local, Remote};
 pub(crate) use ledger::Ledger;
 pub(crate) use pinning::{Bounded, Room};
-pub(crate) use queue::{Queue, Run, Scan, Work};
+pub(crate) use queue::{Queue, Run, Scan, SpanSoFar, Work};
 pub(crate) use writes::Writes;
+pub use zero::is_zero;

@@ -49,9 +49,26 @@ pub(crate) struct Queue {
     commanded: usize,
     /// Scans that the transport has not answered.
     scanning: usize,
+    /// No chunk is higher of those that were gone through for scans since there was no work.
+    scanned_highest: Option<RegionId>,
+    /// What was found of the span that begins at the first work that may need a command.
+    span: SpanSoFar,
+}
+
+/// The front of a span: all of these runs are in it, whatever is found of those behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct SpanSoFar {
+    pub(crate) runs: usize,
+    /// Chunks of the runs but for the first one's.
+    pub(crate) further_chunks: usize,
 }
 
 impl Queue {
+    /// Allocates all that it will ever need.
+    pub(crate) fn reserve(&mut self) {
+        self.work.reserve(RAM_WORK_QUEUED_MAX);
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.work.len() < RAM_WORK_QUEUED_MAX
     }
@@ -126,8 +143,18 @@ impl Queue {
     }
 
     /// That work needs no command, or has had it.
-    pub(crate) const fn commanded(&mut self) {
+    pub(crate) fn commanded(&mut self) {
         self.commanded += 1;
+        self.span = SpanSoFar::default();
+    }
+
+    pub(crate) const fn span(&self) -> SpanSoFar {
+        self.span
+    }
+
+    /// Remembers of the span what need not be gone through again.
+    pub(crate) const fn set_span(&mut self, span: SpanSoFar) {
+        self.span = span;
     }
 
     /// The first `runs` that needed a command have had it, and that was all there was to do.
@@ -138,6 +165,7 @@ impl Queue {
             }
         }
         self.commanded += runs;
+        self.span = SpanSoFar::default();
         self.drop_told();
     }
 
@@ -153,13 +181,16 @@ impl Queue {
         self.work.front().copied()
     }
 
-    /// The runs from the first work on that may need a command, up to other work.
+    /// The runs from the first work on that may need a command, without the first `skipped`, up to
+    /// other work.
     pub(crate) fn uncommanded_runs<'a>(
         &'a self,
         blocks: &'a Blocks,
         sealed: bool,
+        skipped: usize,
     ) -> impl Iterator<Item = Run> + 'a {
-        let works = (self.commanded..).map_while(move |at| self.complete(at, blocks, sealed));
+        let from = self.commanded.saturating_add(skipped);
+        let works = (from..).map_while(move |at| self.complete(at, blocks, sealed));
         works.map_while(|work| match work {
             Work::Run(run) => Some(run),
             Work::Unregister { .. } => None,
@@ -177,17 +208,14 @@ impl Queue {
     ) -> Option<Run> {
         while self.scanning < SCANS_MAX {
             let Work::Run(run) = self.complete(self.scanned, blocks, sealed)? else { return None };
-            let chunk = run.chunk(blocks);
-            let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
-            let earlier = before.rev().find_map(|work| match work {
-                Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
-                _ => None,
-            });
             let unknown = run.scan == Scan::Unknown && contents_matter(&run);
-            let wanted = unknown && earlier != Some(Scan::NonZero);
-            if wanted && matches!(earlier, Some(Scan::Running | Scan::Zero)) {
-                return None;
-            }
+            let wanted = unknown
+                && match self.earlier_scan(blocks, &run) {
+                    Some(Scan::Running | Scan::Zero) => return None,
+                    Some(Scan::NonZero) => false,
+                    Some(Scan::Unknown | Scan::Told) | None => true,
+                };
+            self.scanned_highest = self.scanned_highest.max(run.chunk(blocks));
             self.scanned += 1;
             let at = self.scanned - 1;
             if let Some(Work::Run(run)) = self.work.get_mut(at).filter(|_| wanted) {
@@ -202,11 +230,27 @@ impl Queue {
     /// What a command was to bring did not come: work may need one after all.
     pub(crate) fn command_again(&mut self) {
         self.commanded = 0;
+        self.span = SpanSoFar::default();
+    }
+
+    /// What is known of the last run before the next to scan that lies in the same chunk and is still
+    /// to be commanded.
+    fn earlier_scan(&self, blocks: &Blocks, run: &Run) -> Option<Scan> {
+        let chunk = run.chunk(blocks);
+        if chunk > self.scanned_highest {
+            return None;
+        }
+        let before = self.work.range(self.commanded.min(self.scanned)..self.scanned);
+        before.rev().find_map(|work| match work {
+            Work::Run(run) if run.chunk(blocks) == chunk => Some(run.scan),
+            _ => None,
+        })
     }
 
     /// A region is given back: work in it that needed no scan may need one after all.
     pub(crate) fn scan_again(&mut self) {
         self.scanned = self.scanned.min(self.commanded);
+        self.span = SpanSoFar::default();
     }
 
     /// A scan was answered. False where none was under way.
@@ -245,7 +289,13 @@ impl Queue {
 
     fn drop_head(&mut self) {
         self.work.pop_front();
+        if self.work.is_empty() {
+            self.scanned_highest = None;
+        }
         self.scanned = self.scanned.saturating_sub(1);
+        if self.commanded == 0 {
+            self.span = SpanSoFar::default();
+        }
         self.commanded = self.commanded.saturating_sub(1);
     }
 
@@ -337,6 +387,18 @@ mod tests {
         assert_eq!(queue.push(&blocks, BLOCK, BlockOffset::new(0), 1024 * MIB), room);
         assert_eq!(queue.push(&blocks, BLOCK, BlockOffset::new(room), MIB), 0);
         assert!(!queue.push_unregister(BLOCK, 0));
+    }
+
+    #[test]
+    fn a_chunk_that_comes_again_waits_for_its_earlier_run_and_a_lower_one_does_not() {
+        let works = [(2 * MIB, 0x1000), (MIB, 0x1000), (2 * MIB + 0x3000, 0x1000), (0, MIB)];
+        let (blocks, mut queue) = pushed(&works);
+        let scan = |queue: &mut Queue| {
+            queue.scan_next(&blocks, false, |_| true).map(|run| run.offset.get())
+        };
+        assert_eq!([(); 3].map(|()| scan(&mut queue)), [Some(2 * MIB), Some(MIB), None]);
+        assert!(queue.scanned(BLOCK, BlockOffset::new(2 * MIB), Scan::NonZero));
+        assert_eq!(scan(&mut queue), Some(0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::error::Misuse;
+use crate::limits::WRITES_IN_FLIGHT_DEFAULT;
 use crate::transport::RegionId;
 
 /// Writes that have been issued and not acknowledged.
@@ -26,6 +27,14 @@ impl Writes {
         let (signal_interval, in_flight_max) = (count(signal_interval), count(in_flight_max));
         let (in_flight, batches) = (VecDeque::new(), VecDeque::new());
         Self { signal_interval, in_flight_max, in_flight, unsignaled: 0, batches }
+    }
+
+    /// Allocates for as many as are in flight by default; for more than that, once they are.
+    pub(crate) fn reserve(&mut self) {
+        let default = usize::try_from(WRITES_IN_FLIGHT_DEFAULT).unwrap_or(usize::MAX);
+        let writes = self.in_flight_max.min(default);
+        self.in_flight.reserve(writes);
+        self.batches.reserve(writes);
     }
 
     /// Whether one more may be issued.

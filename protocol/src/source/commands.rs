@@ -4,7 +4,7 @@ use super::Source;
 use super::state::Asked;
 use crate::address::{BlockIndex, BlockOffset, RamAddress};
 use crate::error::Error;
-use crate::ram::{Bounded, Local, Remote, Room, Run, Scan, Work};
+use crate::ram::{Bounded, Local, Remote, Room, Run, Scan, SpanSoFar, Work};
 use crate::transport::{Operation, RegionId};
 use crate::wire::{Compress, Entries, Kind, Message, RegisterRequest, UnregisterRequest};
 
@@ -51,6 +51,7 @@ impl Source {
         buffer: &mut [u8],
     ) -> Result<Option<Operation>, Error> {
         while let Some(need) = self.need(sealed) {
+            self.remember_span(sealed);
             let alone = self.requested.requests.is_empty();
             match need {
                 Need::Nothing => self.needs_nothing(),
@@ -118,28 +119,65 @@ impl Source {
     /// How many chunks from a run's on are registered by one request: those that follow one another in
     /// the work as in their block, and of which each has something in it. None while a scan decides.
     fn span_length(&self, run: Run, first: RegionId, sealed: bool) -> Option<usize> {
-        let mut last = first;
+        let known = self.queue.span();
+        let (span, decided) = self.follow_span(known, run.block, first, sealed);
+        debug_assert_eq!(
+            (span, decided),
+            self.follow_span(SpanSoFar::default(), run.block, first, sealed),
+            "what was remembered of a span is still true"
+        );
+        decided.then_some(span.further_chunks.saturating_add(1))
+    }
+
+    /// Goes on with a span from what is known of it. Returns false where a scan decides how it goes
+    /// on from there.
+    fn follow_span(
+        &self,
+        known: SpanSoFar,
+        block: BlockIndex,
+        first: RegionId,
+        sealed: bool,
+    ) -> (SpanSoFar, bool) {
         let chunks_max = self.config.span_chunks_max();
-        let mut chunks: usize = 1;
-        for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
-            let chunk = self.blocks.chunk(next.block, next.offset)?;
-            if chunk == last {
-                continue;
-            }
-            let follows = next.block == run.block && Some(chunk.0) == last.0.checked_add(1);
-            if !follows || chunks >= chunks_max || !self.keys.is_free(chunk) {
-                break;
-            }
-            match next.scan {
-                Scan::NonZero => {
-                    last = chunk;
-                    chunks = chunks.saturating_add(1);
+        let mut span = SpanSoFar { runs: known.runs.max(1), ..known };
+        for next in self.queue.uncommanded_runs(&self.blocks, sealed, span.runs) {
+            let Some(chunk) = self.blocks.chunk(next.block, next.offset) else {
+                return (span, false);
+            };
+            let ahead = chunk.0.checked_sub(first.0).and_then(|ahead| usize::try_from(ahead).ok());
+            let same_chunk = next.block == block && ahead == Some(span.further_chunks);
+            if !same_chunk {
+                let further_chunks = span.further_chunks.saturating_add(1);
+                let follows = next.block == block && ahead == Some(further_chunks);
+                if !follows || further_chunks >= chunks_max || !self.keys.is_free(chunk) {
+                    break;
                 }
-                Scan::Running => return None,
-                Scan::Unknown | Scan::Zero | Scan::Told => break,
+                match next.scan {
+                    Scan::NonZero => span.further_chunks = further_chunks,
+                    Scan::Running => return (span, false),
+                    Scan::Unknown | Scan::Zero | Scan::Told => break,
+                }
             }
+            span.runs = span.runs.saturating_add(1);
         }
-        Some(chunks)
+        (span, true)
+    }
+
+    /// Keeps what was found of the span, so that each scan in it does not go through all of it again.
+    /// It stays true until the first work that may need a command is another: only a command makes a
+    /// free chunk anything else.
+    fn remember_span(&mut self, sealed: bool) {
+        if self.config.registration.chunks_max() == 1 {
+            return;
+        }
+        let Some(Work::Run(run)) = self.queue.uncommanded(&self.blocks, sealed) else { return };
+        let first = self.keys.region(&self.blocks, run.block, run.offset);
+        let Some(first) = first.filter(|first| self.keys.is_free(*first)) else { return };
+        if run.scan == Scan::NonZero {
+            let known = self.queue.span();
+            let (span, _) = self.follow_span(known, run.block, first, sealed);
+            self.queue.set_span(span);
+        }
     }
 
     /// What one command tells of zero: the runs that follow one another in the work as in their
@@ -148,7 +186,7 @@ impl Source {
         let Run { block, offset, length, .. } = run;
         let mut span = ZeroSpan { block, offset, length, runs: 1 };
         let length_max = self.config.zero_bytes_max();
-        for next in self.queue.uncommanded_runs(&self.blocks, sealed).skip(1) {
+        for next in self.queue.uncommanded_runs(&self.blocks, sealed, 1) {
             let length = span.length.saturating_add(next.length);
             let follows =
                 next.block == block && offset.checked_add(span.length) == Some(next.offset);

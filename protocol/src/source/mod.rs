@@ -156,6 +156,10 @@ impl Source {
             let bounded = if both { Bounded::Both } else { Bounded::Ours };
             self.keys = core::mem::take(&mut self.keys).bounded(bounded, chunks_max);
         }
+        // Nothing is allocated any more once the guest's RAM moves.
+        self.queue.reserve();
+        self.writes.reserve();
+        self.outgoing.reserve();
         self.outgoing.flush();
         self.phase = Phase::Blocks { requested: false, answered: false, pin_next: 0 };
         Ok(())
@@ -384,8 +388,7 @@ impl Source {
 
     /// Brings the deadlines in line with what is awaited now.
     fn arm(&mut self, now: Instant) {
-        let waits = TimeoutReason::ALL.map(|reason| self.waits_for(reason));
-        self.deadlines.arm(waits, &self.config.timeouts, now);
+        self.deadlines.arm(self.waits(), &self.config.timeouts, now);
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Source;
 use crate::address::{HostAddress, RamAddress};
 use crate::connection::{Close, CloseStep};
-use crate::deadline::TimeoutReason;
+use crate::deadline::{TimeoutReason, Waits};
 use crate::transport::RegionId;
 use crate::wire::RegisterRequest;
 
@@ -104,33 +104,27 @@ impl Source {
         }
     }
 
-    /// Whether a wait is under way.
-    pub(super) fn waits_for(&self, reason: TimeoutReason) -> bool {
+    /// The waits that are under way. A source never waits for a command.
+    pub(super) fn waits(&self) -> Waits {
         let open = !matches!(self.phase, Phase::Closing(_));
         let step = self.close_step();
+        let reply_due = self.exchange.reply_due().is_some();
+        let ready_due = self.is_connected() && !self.exchange.may_send() && !reply_due;
         let releasing = matches!(step, Some(CloseStep::Release | CloseStep::ReleaseRest));
-        match reason {
-            TimeoutReason::Connection => matches!(self.phase, Phase::Connecting),
-            TimeoutReason::Ready => {
-                let held = self.exchange.may_send() || self.exchange.reply_due().is_some();
-                self.is_connected() && !held && self.has_command()
-            }
-            TimeoutReason::Reply => open && self.exchange.reply_due().is_some(),
-            TimeoutReason::Command => false,
-            TimeoutReason::Send => open && !self.sends.is_empty(),
-            TimeoutReason::Write => open && !self.writes.is_idle(),
-            TimeoutReason::Registration => {
-                (open || releasing) && self.keys.ledger().unanswered() > 0
-            }
-            TimeoutReason::Memory => {
-                (open || step == Some(CloseStep::Release)) && self.queue.scanning() > 0
-            }
-            TimeoutReason::Farewell => matches!(self.phase, Phase::Farewell),
-            TimeoutReason::ErrorSent => {
-                matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay))
-            }
-            TimeoutReason::Disconnection => step == Some(CloseStep::Disconnecting),
-        }
+        let registering = (open || releasing) && self.keys.ledger().unanswered() > 0;
+        let scanning = (open || step == Some(CloseStep::Release)) && self.queue.scanning() > 0;
+        let error_leaves = matches!(step, Some(CloseStep::SendError | CloseStep::ErrorOnItsWay));
+        Waits::default()
+            .with(TimeoutReason::Connection, matches!(self.phase, Phase::Connecting))
+            .with(TimeoutReason::Ready, ready_due && self.has_command())
+            .with(TimeoutReason::Reply, open && reply_due)
+            .with(TimeoutReason::Send, open && !self.sends.is_empty())
+            .with(TimeoutReason::Write, open && !self.writes.is_idle())
+            .with(TimeoutReason::Registration, registering)
+            .with(TimeoutReason::Memory, scanning)
+            .with(TimeoutReason::Farewell, matches!(self.phase, Phase::Farewell))
+            .with(TimeoutReason::ErrorSent, error_leaves)
+            .with(TimeoutReason::Disconnection, step == Some(CloseStep::Disconnecting))
     }
 
     /// Whether a command is to be sent as soon as there is a READY.

@@ -15,6 +15,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Allocates all that it will ever need.
+    pub(crate) fn reserve(&mut self) {
+        self.bytes.reserve_exact(STREAM_MESSAGE_BYTES_MAX.saturating_sub(self.bytes.len()));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

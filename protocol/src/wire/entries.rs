@@ -96,8 +96,17 @@ impl<'a, T: Entry> Entries<'a, T> {
     /// further.
     pub(super) fn write_to(&self, buffer: &mut [u8]) -> Option<()> {
         let (slots, _) = <[T::Layout]>::mut_from_prefix_with_elems(buffer, self.len()).ok()?;
-        for (slot, value) in slots.iter_mut().zip(self.iter()) {
-            *slot = value.to_layout();
+        match self.0 {
+            Backing::Received(layouts) => {
+                for (slot, layout) in slots.iter_mut().zip(layouts) {
+                    *slot = T::from_layout(layout).to_layout();
+                }
+            }
+            Backing::Values(values) => {
+                for (slot, value) in slots.iter_mut().zip(values) {
+                    *slot = value.to_layout();
+                }
+            }
         }
         Some(())
     }
@@ -158,6 +167,14 @@ impl<T: Entry> Iterator for Iter<'_, T> {
             Position::Values(values) => values.size_hint(),
         }
     }
+
+    /// Asks once for all of them where they come from, which `for_each` on a long array gains by.
+    fn fold<B, F: FnMut(B, T) -> B>(self, first: B, add: F) -> B {
+        match self.0 {
+            Position::Received(layouts) => layouts.map(T::from_layout).fold(first, add),
+            Position::Values(values) => values.copied().fold(first, add),
+        }
+    }
 }
 
 impl<T: Entry> ExactSizeIterator for Iter<'_, T> {}
@@ -203,6 +220,11 @@ mod tests {
             assert_eq!((left.len(), left.next()), (2, Some(result(1))));
             assert_eq!((left.len(), format!("{left:?}")), (1, format!("{:?}", &values[1..])));
             assert_eq!(format!("{entries:?}"), format!("{values:?}"));
+            let all: alloc::vec::Vec<_> = entries.iter().fold(alloc::vec![], |mut all, one| {
+                all.push(one);
+                all
+            });
+            assert_eq!(all, values);
         }
     }
 

@@ -66,7 +66,7 @@ fn commands_cost_a_destination_no_more_than_the_bound() {
     assert_near(destination.peak(), heap_bytes_max(1, chunks));
 }
 
-/// Claims that nobody will order any more are taken back one by one: that needs a copy of them.
+/// Claims that nobody will order any more are taken back one by one, in place.
 #[test]
 fn commands_that_are_given_up_cost_a_destination_no_more_than_the_bound() {
     let chunks = COMMANDS_MAX + 3;
