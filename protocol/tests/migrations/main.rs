@@ -84,14 +84,14 @@ fn check_end(migration: &mut Migration, plan: &Plan) -> bool {
         source: ended.source.result.is_ok(),
         destination: ended.destination.result.is_ok(),
     };
-    let struck = migration.fabric.faults_struck();
+    let struck = migration.fabric.faults_struck().to_vec();
     // A host that does not give memory back in time leaves no other way than to say so.
     if !struck.iter().any(|fault| fault.kind.may_leave_regions()) {
         assert_eq!(migration.findings(well), [""; 0], "{ended:?}");
         assert_eq!(
             (ended.source.regions_left, ended.destination.regions_left),
             (0, 0),
-            "{ended:?}"
+            "{ended:?}: {struck:?}"
         );
         for side in Side::BOTH {
             assert_eq!(migration.fabric.pinned(side).bytes, 0, "{side}: {ended:?}");

@@ -24,8 +24,15 @@ const PIECE_BYTES: u64 = 16 << 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Work {
     Register(RegionId),
-    Deregister(RegionId),
-    Scan { run: Run, zero: bool },
+    /// `cost`: what it takes once its turn has come.
+    Deregister {
+        region: RegionId,
+        cost: Duration,
+    },
+    Scan {
+        run: Run,
+        zero: bool,
+    },
     Zero(Run),
     Fail(FailedOperation, TransportError),
 }
@@ -105,7 +112,8 @@ impl Fabric {
         }
         self.endpoints.of_mut(side).regions.set_life(id, Life::Deregistering);
         let cost = self.config.cost.deregistration(region.run.length) + extra(effect);
-        self.begin(side, Worker::Registrar, Work::Deregister(id), cost);
+        let work = Work::Deregister { region: id, cost };
+        self.begin(side, Worker::Registrar, work, cost);
     }
 
     pub(super) fn scan(&mut self, side: Side, run: Run) {
@@ -153,13 +161,19 @@ impl Fabric {
         self.agenda.add(done_at, Event::LocalDone { side, work: number });
     }
 
-    /// Registrations that still run when the connection closes are given up.
+    /// Registrations that still run when the connection closes are given up, and what waited behind
+    /// them has its turn sooner.
     pub(super) fn cancel_registrations(&mut self, side: Side) {
         let rest = self.config.cost.registration(side, PIECE_BYTES);
         let endpoint = self.endpoints.of_mut(side);
         let mut cancelled = Vec::new();
+        let mut behind = Vec::new();
         for (number, work) in &mut endpoint.works {
             let region = match *work {
+                Work::Deregister { cost, .. } if !cancelled.is_empty() => {
+                    behind.push((*number, cost));
+                    continue;
+                }
                 Work::Register(region)
                 // One that would have failed in its turn waits behind others no longer.
                 | Work::Fail(FailedOperation::RegisterMemory { region }, _) => region,
@@ -170,12 +184,18 @@ impl Fabric {
             endpoint.regions.remove(region);
             cancelled.push(*number);
         }
-        if !cancelled.is_empty() {
-            endpoint.registrar_free_at = self.agenda.now().after(rest);
+        if cancelled.is_empty() {
+            return;
         }
         for work in cancelled {
             self.agenda.add_after(rest, Event::LocalDone { side, work });
         }
+        let mut free_after = rest;
+        for (work, cost) in behind {
+            free_after += cost;
+            self.agenda.add_after(free_after, Event::LocalDone { side, work });
+        }
+        endpoint.registrar_free_at = self.agenda.now().after(free_after);
     }
 
     pub(super) fn local_done(&mut self, side: Side, work: u64) {
@@ -187,7 +207,7 @@ impl Fabric {
                 Some(rkey) => Report::MemoryRegistered { region, rkey },
                 None => return,
             },
-            Work::Deregister(region) => {
+            Work::Deregister { region, .. } => {
                 endpoint.regions.remove(region);
                 Report::MemoryDeregistered { region }
             }
