@@ -211,14 +211,13 @@ pub(in super::super) const CASES: &[Case] = &[
     .text("What a destination answers, over a connection that breaks while RAM is written.", ENDS)
     .faults(&["connection-dropped@30"])
     .after(has_failed),
-    Case::source("S-ERR-054", "a registration that never ends", &["ERR-1", "RND-5"], |play| {
-        answer(play, Kind::RegisterRequest)?;
-        play.ready();
-        play.expect_end("ERR-1")
-    })
-    .text("A result, to a source whose host never answers when it is to register the chunk.", WAITS)
-    .faults(&["source-registration-stuck@1"])
-    .after(has_failed),
+    Case::source("S-ERR-054", "a registration that never ends", &["ERR-1", "RND-5"], until_it_ends)
+        .text(
+            "All answers, to a source whose host never answers when it is to register a chunk.",
+            WAITS,
+        )
+        .faults(&["source-registration-stuck@1"])
+        .after(has_failed),
     Case::source("S-ERR-055", "a deadline is told", &["CON-30", "ERR-2"], |play| {
         play.reach_command(Kind::RegisterFinished)?;
         let message = play
