@@ -40,7 +40,7 @@ def only_tests_added(old, new):
 
 def git(*arguments):
     return subprocess.run(["git", *arguments], cwd=REPOSITORY, check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
+                          stdout=subprocess.PIPE).stdout.strip()
 
 
 def plan():
