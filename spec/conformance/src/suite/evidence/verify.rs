@@ -238,7 +238,7 @@ fn spoken(verdict: &crate::suite::Verdict) -> String {
     let findings: Vec<_> = verdict.findings.iter().map(|found| &*found.requirement).collect();
     let mut words = verdict.outcome.to_string();
     if !findings.is_empty() {
-        words.push_str(&format!(" by {}", crate::inspect::printable(&findings.join(", "))));
+        words.push_str(&format!(" by {}", printable(&findings.join(", "))));
     }
     words
 }
