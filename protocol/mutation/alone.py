@@ -12,9 +12,9 @@ from common import PACKAGE, STATE, say
 WORKSPACE = STATE / "alone"
 OUTPUT = STATE / "alone-output"
 OTHERS = ["rdma-migration-transport-sim", "rdma-migration-conformance"]
-STEPS = [([PACKAGE], ["--lib"]), ([PACKAGE], []), ([PACKAGE, *OTHERS], [])]
+# Which packages' tests, which of them, and the seconds after which they count as endless.
+STEPS = [([PACKAGE], ["--lib"], 120), ([PACKAGE], [], 600), ([PACKAGE, *OTHERS], [], 1800)]
 SAMPLE_ONE_IN = 60
-SECONDS_MAX = 900
 VERDICTS = {"CaughtMutant": "caught", "MissedMutant": "missed", "Timeout": "timeout",
             "Unviable": "unviable"}
 
@@ -30,8 +30,8 @@ def test(shard):
     for position, mutant in enumerate(todo, 1):
         name = mutant["name"]
         # The cheapest first: most are caught by the unit tests, whose build is the shortest.
-        for packages, arguments in STEPS:
-            verdict = judge(mutant, packages, arguments)
+        for packages, arguments, seconds in STEPS:
+            verdict = judge(mutant, packages, arguments, seconds)
             if verdict != "missed":
                 break
         common.record("alone", {"name": name, "verdict": verdict})
@@ -50,7 +50,7 @@ def chosen():
             yield mutant
 
 
-def judge(mutant, packages, arguments):
+def judge(mutant, packages, arguments, seconds):
     """What cargo-mutants says of this mutant, with these tests of these packages."""
     name = mutant["name"]
     shutil.rmtree(OUTPUT, ignore_errors=True)
@@ -58,7 +58,7 @@ def judge(mutant, packages, arguments):
     tests = [part for package in packages for part in ("--test-package", package)]
     # The tests have passed in the unchanged tree: the first stage looks.
     said = run_to_its_end(
-        ["cargo", "mutants", "--in-place", "--baseline", "skip", "--timeout", str(SECONDS_MAX),
+        ["cargo", "mutants", "--in-place", "--baseline", "skip", "--timeout", str(seconds),
          # Its own would take all cores, whatever CARGO_BUILD_JOBS says.
          "--jobserver", "false",
          "--package", PACKAGE, *tests, "--dir", WORKSPACE, "--output", OUTPUT, "--colors", "never",
