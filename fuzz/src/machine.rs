@@ -215,13 +215,18 @@ impl<'b, M: Subject> Driver<'b, M> {
             return;
         }
         let buffer = self.posted.remove(0);
+        self.note_received(bytes);
+        self.complete(Completion::Received { buffer, bytes });
+    }
+
+    /// What a message of the peer changes between the two.
+    fn note_received(&mut self, bytes: &[u8]) {
         match Header::parse(bytes).map(|header| header.kind) {
             Ok(Kind::Ready) if M::SENDS_COMMANDS => self.ready = true,
             Ok(kind) if Some(kind) == self.reply => self.reply = None,
             Ok(_) if !M::SENDS_COMMANDS => self.ready = false,
             Ok(_) | Err(_) => {}
         }
-        self.complete(Completion::Received { buffer, bytes });
     }
 
     /// What the peer may send now arrives.
@@ -405,6 +410,8 @@ impl<'b, M: Subject> Driver<'b, M> {
             let buffer = answers::buffer(script);
             self.posted.retain(|posted| *posted != buffer);
             let bytes = self.made_up.any(script).to_vec();
+            // The machine cannot tell that the peer has sent no such thing.
+            self.note_received(&bytes);
             self.complete(Completion::Received { buffer, bytes: &bytes });
         } else {
             let completion = answers::any(script);

@@ -18,12 +18,29 @@ def commit():
 
 
 def begin():
-    """Forgets what was, and takes the commit that is checked out. Keeps what was compiled."""
-    for name in ("woven.jsonl", "alone.jsonl", "plan.json", "programs.json"):
-        (STATE / name).unlink(missing_ok=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
+    """Takes the commit that is checked out, and forgets what was. Where only tests were added to the
+    commit before, what was caught stays caught, and what was missed is tested anew."""
+    head = git("rev-parse", "HEAD")
+    if (STATE / "commit").exists() and only_tests_added(commit(), head):
+        noticed = [verdict for verdict in verdicts("alone").values() if verdict["verdict"] != "missed"]
+        write(STATE / "alone.jsonl", "".join(json.dumps(verdict) + "\n" for verdict in noticed))
+        say(f"{len(noticed)} verdicts of the second stage stay")
+    else:
+        for name in ("woven.jsonl", "alone.jsonl", "plan.json", "programs.json"):
+            (STATE / name).unlink(missing_ok=True)
     write(STATE / "commit", head)
+
+
+def only_tests_added(old, new):
+    """Whether nothing of the package has changed but for files that are new among its tests."""
+    changes = git("diff", "--name-status", old, new, "--", "protocol", "transport-sim").splitlines()
+    return all(change.split("\t")[0] == "A" and change.split("\t")[1].startswith("protocol/tests/")
+               or change.split("\t")[1].startswith("protocol/mutation/") for change in changes)
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=REPOSITORY, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
 
 
 def plan():

@@ -13,6 +13,7 @@ use super::{
     CAPTURE, DIALOGUE, Dialogue, FORMAT, GUEST, Header, MANIFEST, VERDICT, canonical, capture,
     digest, read, replayed,
 };
+use crate::inspect::printable;
 use crate::suite::{Case, Guest, Outcome, cases};
 
 /// The longest that a peer may have been waited for: a day.
@@ -88,7 +89,7 @@ impl Verified {
     }
 
     fn disagree(&mut self, place: &str, what: String) {
-        let place = crate::inspect::printable(place);
+        let (place, what) = (printable(place), printable(&what));
         self.disagreements.push(Disagreement { place, what });
     }
 
@@ -237,7 +238,7 @@ fn spoken(verdict: &crate::suite::Verdict) -> String {
     let findings: Vec<_> = verdict.findings.iter().map(|found| &*found.requirement).collect();
     let mut words = verdict.outcome.to_string();
     if !findings.is_empty() {
-        words.push_str(&format!(" by {}", crate::inspect::printable(&findings.join(", "))));
+        words.push_str(&format!(" by {}", printable(&findings.join(", "))));
     }
     words
 }
