@@ -1,5 +1,6 @@
 """A QEMU process under test, in a machine of the lab: one side of a migration."""
 
+import re
 import sys
 
 from host.cache import LAB
@@ -15,6 +16,8 @@ CONVENTIONAL_MEMORY = range(0, 640 << 10)
 QMP_WITHIN = 20
 BANDWIDTH = 10 << 30
 DOWNTIME_MS = 10
+# Of the clock by which the kernel counts processor time.
+TICKS_A_SECOND = 100
 TRACES = ("-trace", "qemu_rdma*", "-trace", "rdma*")
 # A migration that has one of these statuses keeps it.
 ENDS = ("completed", "failed", "cancelled")
@@ -122,6 +125,17 @@ class Hypervisor:
     def plain_memory(self):
         """The guest-physical ranges whose bytes are RAM and nothing else."""
         return (CONVENTIONAL_MEMORY, range(MIB, self.memory_mib * MIB))
+
+    def processor_seconds(self):
+        """Processor time that it has used so far."""
+        said = self._machine.read_file(f"/proc/{self.program.process}/stat")
+        fields = said.rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+    def pinned_mib(self):
+        """Memory that it has pinned now."""
+        said = self._machine.read_file(f"/proc/{self.program.process}/status")
+        return int(re.search(r"^VmPin:\s+(\d+) kB", said, re.MULTILINE)[1]) / 1024
 
     def quit(self):
         """Ends it in order, and says so if it ends in another way."""

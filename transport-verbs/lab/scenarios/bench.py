@@ -27,7 +27,6 @@ MACHINE_MEMORY_MIB = 4096
 MACHINE = "pc-q35"
 ENDS_WITHIN = 180
 PAUSE = 0.05
-TICKS_A_SECOND = 100
 WRITE_PORT = 18515
 TCP_PORT = 5555
 RECORDING = f"{SCRATCH}/recording"
@@ -139,17 +138,17 @@ class Bench:
         destination = self.waiting_guest(uri, pin_all)
         sides = (source, destination)
         source.allow_pin_all(pin_all)
-        before = sum(map(self.processor_seconds, sides))
+        before = sum(side.processor_seconds() for side in sides)
         source.migrate(uri)
         pinned = [0, 0]
         while (status := source.command("query-migrate").get("status")) not in ENDS:
-            pinned = [max(most, self.pinned_mib(side)) for most, side in zip(pinned, sides)]
+            pinned = [max(most, side.pinned_mib()) for most, side in zip(pinned, sides)]
             time.sleep(PAUSE)
         if status != "completed":
             raise LabError(f"the migration is {status}")
         destination.wait_for_migration("completed", 30)
         source.wait_for_run_state("postmigrate", 20)
-        spent = sum(map(self.processor_seconds, sides)) - before
+        spent = sum(side.processor_seconds() for side in sides) - before
         said = source.command("query-migrate")
         for side in sides:
             side.quit()
@@ -157,15 +156,15 @@ class Bench:
 
     def ours_to_qemu(self, options):
         destination = self.waiting_guest(self.ours.uri, "--pin-all" in options)
-        before = self.processor_seconds(destination)
+        before = destination.processor_seconds()
         process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options)
         pinned = 0
         while process.exit_code() is None:
-            pinned = max(pinned, self.pinned_mib(destination))
+            pinned = max(pinned, destination.pinned_mib())
             time.sleep(PAUSE)
         report = self.report(process)
         destination.wait_for_migration("completed", 30)
-        spent = self.processor_seconds(destination) - before
+        spent = destination.processor_seconds() - before
         destination.quit()
         return measured(report, spent, pinned, self.bulk_gbits(process))
 
@@ -193,15 +192,6 @@ class Bench:
         ends = [event["time_us"] for event in events if event["event"] == "written"]
         bits = 8 * sum(event["length"] for event in writes)
         return bits / ((ends[-1] - writes[0]["time_us"]) * 1e3)
-
-    def processor_seconds(self, hypervisor):
-        said = self.machine.read_file(f"/proc/{hypervisor.program.process}/stat")
-        fields = said.rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
-    def pinned_mib(self, hypervisor):
-        said = self.machine.read_file(f"/proc/{hypervisor.program.process}/status")
-        return int(re.search(r"^VmPin:\s+(\d+) kB", said, re.MULTILINE)[1]) / 1024
 
 
 def measured(report, other_seconds, other_pinned, bulk_gbits):

@@ -1,12 +1,14 @@
 """A bound on pinned memory: guests larger than what their hosts may lock."""
 
+import time
 from functools import partial
 
 from host.guest_program import MIB
 from host.guests import running_guest, waiting_guest
 from host.limits import limited_to
 from host.link import add_loopback
-from host.recorder import Ours
+from host.recorder import Ours, last_lines
+from host.recorder import report as ended_report
 from host.scenario import Scenario
 from scenarios.ours_to_ours import compare_counts, ended
 from scenarios.qemu_to_qemu import TICKS_AFTERWARDS, finish
@@ -15,12 +17,15 @@ GUEST_MIB = 256
 BOUND_MIB = 16
 BOUND = f"{BOUND_MIB}MiB"
 # The bound, and the buffers for control messages.
-LIMITED = limited_to(24 * MIB)
+PINNED_MIB_MAX = BOUND_MIB + 8
+LIMITED = limited_to(PINNED_MIB_MAX * MIB)
 MACHINE_MEMORY_MIB = 3072
 # Most of the guest's RAM is not zero.
 PATCHWORK_CHUNKS = 220
 WORKLOAD = ("--dirty-rate", "2MiB", "--max-downtime", "4000")
 ENDS_WITHIN = 240
+ASKING = ("--peer-unregisters", "--span-chunks", "4")
+PAUSE = 0.05
 
 
 def ours_to_ours(lab):
@@ -45,8 +50,12 @@ def ours_to_ours(lab):
              f"{given_back} given back, at most {left['registered_bytes_peak'] >> 20} MiB pinned")
 
 
-def ours_to_qemu(version, lab):
-    """The source is bounded, and the destination is a real QEMU that knows nothing of it."""
+def ours_to_qemu(version, asking, lab):
+    """The source is bounded, and the destination is a real QEMU.
+
+    Either that knows nothing of it; or `asking`: it is asked to give back spans of several chunks,
+    each of which goes by the number of its first.
+    """
     machine = lab.machine(MACHINE_MEMORY_MIB)
     ours = Ours(lab, machine, add_loopback(machine))
     lab.step("record")
@@ -63,8 +72,17 @@ def ours_to_qemu(version, lab):
     source.quit()
     lab.step("play the recording")
     destination = waiting_guest(machine, lab.qemu(version), machine_type, ours.uri, False, **guest)
-    report = ours.send(recording.folder, "first", "--max-pinned", BOUND, before=LIMITED,
-                       within=ENDS_WITHIN)
+    process = ours.start_sending(recording.folder, "first", "--max-pinned", BOUND,
+                                 *(ASKING if asking else ()), before=LIMITED)
+    pinned = 0
+    while process.exit_code() is None:
+        pinned = max(pinned, destination.pinned_mib())
+        time.sleep(PAUSE)
+    lab.check(process.exit_code() == 0, last_lines(process))
+    report = ended_report(process)
+    given_back = report["control_messages"].get("UNREGISTER_REQUEST", 0)
+    lab.check((given_back > 0) == asking, f"{given_back} times a span was to be given back")
+    lab.check((pinned <= PINNED_MIB_MAX) == asking, f"the destination had {pinned:.0f} MiB pinned")
     destination.wait_for_migration("completed", 30)
     destination.wait_for_run_state("paused", 20)
     keeps_to_the_bound(lab, report)
@@ -78,7 +96,8 @@ def ours_to_qemu(version, lab):
     destination.wait_for_ticks(TICKS_AFTERWARDS, 30)
     destination.quit()
     lab.note(f"{report['bytes_written'] >> 20} MiB written, {report['registrations']} registrations, "
-             f"at most {report['registered_bytes_peak'] >> 20} MiB pinned")
+             f"{given_back} given back, at most {report['registered_bytes_peak'] >> 20} MiB pinned, "
+             f"and {pinned:.0f} MiB by QEMU")
 
 
 def keeps_to_the_bound(lab, report):
@@ -91,6 +110,10 @@ SCENARIOS = (
              ours_to_ours),
     *(Scenario(f"bounded/ours-to-qemu/{version}",
                "256 MiB move into real QEMU with 16 MiB pinned at a time at the source", 600,
-               partial(ours_to_qemu, version))
+               partial(ours_to_qemu, version, False))
+      for version in ("7.2", "10.0")),
+    *(Scenario(f"bounded/spans-of-qemu/{version}",
+               "a real QEMU gives back spans by their first chunks, and keeps to the bound too", 600,
+               partial(ours_to_qemu, version, True))
       for version in ("7.2", "10.0")),
 )
