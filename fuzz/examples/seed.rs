@@ -184,6 +184,7 @@ fn from_scripts(seeds: &mut Seeds) {
         ];
         seeds.add("destination", format!("honest-{pinned}"), &destination.concat());
     }
+    from_ways_to_register(seeds);
     // The longest message of each command, once the RAM blocks are exchanged.
     for kind in 0..3 {
         let destination = [
@@ -212,6 +213,43 @@ fn from_scripts(seeds: &mut Seeds) {
             let script = [&[kind, count, 0x10, 0x00][..], &[0x5a; 48]].concat();
             seeds.add("commands", format!("{kind}-{count:02x}"), &script);
         }
+    }
+}
+
+/// Honest migrations by every way to register, without a bound on what is registered and with each,
+/// where the destination unregisters and where it does not.
+fn from_ways_to_register(seeds: &mut Seeds) {
+    for way in 0..8 {
+        for bound in 0..4 {
+            let choices = way | bound << 5;
+            let source = [
+                &[0, 0x80, choices, 0x80, 0x00, 0x40, 0xe8][..],
+                &[0x80, 0x24, 0x80, 0x10, 0x00, 0x40, 0x00, 0x40, 0x00, 0x40],
+                &[0x80, 0x70, 0x80, 0x71, 0x80, 0x72, 0x80, 0x50],
+                &[0x00, 0x40].repeat(32),
+                &[0x80, 0x24, 0x80, 0xe0, 0x00, 0x40, 0xef, 0x40],
+            ];
+            seeds.add("source", format!("way-{choices:02x}"), &source.concat());
+            for choices in [choices, choices | 0x80] {
+                // All blocks, then parts of them again.
+                let plan = [1, 3, 0x00, 1, 0x01, 2, 0x02, 3, 3, 0x42, 0, 5, 0x40, 1, 7, 0x42, 2, 0];
+                let script = [&[0x80, 0xff, 0][..], &plan, &[choices]].concat();
+                seeds.add("pair", format!("way-{choices:02x}"), &script);
+            }
+        }
+    }
+    // Destinations with a bound are asked for a chunk, and for all of the first block.
+    for bound in 1..4 {
+        let asked = |chunks| {
+            [
+                &[0, bound << 4, 0xed, 0, 0x40, 0xe8, 0x40][..],
+                &[0x00, 3, 20, 0, 0x80, 0x00, 0x00, 4, 0, 0x80, 0x80, 0x40],
+                &[0x00, 0, 0, 0, 0, chunks, 0, 0x40, 0x00, 0, 0, 1, 0, 0, 0, 0x40],
+            ]
+            .concat()
+        };
+        seeds.add("destination", format!("bounded-{bound}"), &asked(0));
+        seeds.add("destination", format!("bounded-all-{bound}"), &asked(2));
     }
 }
 

@@ -6,7 +6,7 @@ use rdma_migration_protocol::destination::{
 };
 use rdma_migration_protocol::wire::Kind;
 
-use crate::guest::placed;
+use crate::guest::{MIB, placed};
 use crate::machine::{Subject, run};
 use crate::made_up::MadeUp;
 use crate::script::Script;
@@ -35,9 +35,12 @@ pub fn drive(bytes: &[u8]) {
             0 => Windows::Anywhere,
             _ => Windows::Announced,
         },
+        pinned_bytes_max: [None, Some(MIB), Some(2 * MIB), Some(4 * MIB)]
+            [usize::from(choices >> 4 & 3)],
         ..DestinationConfig::default()
     };
-    run(Destination::new(config), manner, &mut script);
+    let pinned_bytes_max = config.pinned_bytes_max;
+    run(Destination::new(config), manner, pinned_bytes_max, &mut script);
 }
 
 impl Subject for Destination {

@@ -19,6 +19,7 @@ pub mod naive;
 pub mod pair;
 pub mod private_data;
 pub mod recording;
+mod registering;
 pub mod script;
 pub mod source;
 pub mod stream_end;

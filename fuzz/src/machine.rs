@@ -20,9 +20,10 @@ use rdma_migration_protocol::transport::{
 use rdma_migration_protocol::wire::{Header, Kind};
 
 use crate::answers::{self, ERRORS, badly, well};
-use crate::guest::{CHUNKS, LENGTHS, assert_inside};
+use crate::guest::{CHUNKS, LENGTHS, MIB, assert_inside};
 use crate::heap::Heap;
 use crate::made_up::MadeUp;
+use crate::registering::chunks;
 use crate::script::Script;
 
 /// More orders than one input can cause: one for each of its commands, and a few.
@@ -85,10 +86,16 @@ impl Manner {
     }
 }
 
-/// Carries a script out on a machine.
-pub(crate) fn run<M: Subject>(machine: M, manner: u8, script: &mut Script<'_>) {
+/// Carries a script out on a machine. `pinned_bytes_max`: what its owner allows it to register.
+pub(crate) fn run<M: Subject>(
+    machine: M,
+    manner: u8,
+    pinned_bytes_max: Option<u64>,
+    script: &mut Script<'_>,
+) {
     SEND_BUFFER.with_borrow_mut(|send_buffer| {
         let mut driver = Driver::new(machine, Manner::new(manner), send_buffer);
+        driver.pinned_bytes_max = pinned_bytes_max;
         for _ in 0..STEPS_MAX {
             let Some(step) = script.step() else { break };
             driver.step(step, script);
@@ -109,8 +116,9 @@ struct Driver<'b, M> {
     posted: Vec<ReceiveBuffer>,
     /// Operations that wait for their answer.
     open: Vec<Operation>,
-    /// Regions that are registered, or may be.
-    regions: Vec<RegionId>,
+    /// Regions that are registered, or may be, and the bytes of each.
+    regions: Vec<(RegionId, u64)>,
+    pinned_bytes_max: Option<u64>,
     /// How many there were when the machine closed.
     regions_at_the_end: Option<usize>,
     /// Whether the connection is being made.
@@ -143,6 +151,7 @@ impl<'b, M: Subject> Driver<'b, M> {
             posted: Vec::with_capacity(RECEIVE_BUFFERS),
             open: Vec::with_capacity(16),
             regions: Vec::with_capacity(CHUNKS),
+            pinned_bytes_max: None,
             regions_at_the_end: None,
             connecting: false,
             requested: false,
@@ -283,20 +292,21 @@ impl<'b, M: Subject> Driver<'b, M> {
                 assert_inside(write.block, write.offset, write.length);
                 assert_ne!(write.rkey.get(), 0);
                 assert!(write.remote_address.has_room_for(write.length));
-                assert!(self.strayed || self.regions.contains(&write.region), "{write:?}");
+                assert!(self.strayed || self.is_registered(write.region), "{write:?}");
             }
             Operation::ScanRam { block, offset, length }
             | Operation::ZeroRam { block, offset, length } => assert_inside(block, offset, length),
             Operation::RegisterMemory { region, block, offset, length, .. } => {
                 assert_inside(block, offset, length);
-                let new = !self.regions.contains(&region);
+                let new = !self.is_registered(region);
                 assert!(new || self.strayed, "{region} registered twice");
                 if new {
-                    self.regions.push(region);
+                    self.regions.push((region, length));
                 }
+                self.assert_pinned();
             }
             Operation::DeregisterMemory { region } => {
-                let known = self.regions.contains(&region);
+                let known = self.is_registered(region);
                 assert!(known || self.strayed, "{region} was not registered");
             }
             Operation::Disconnect => {}
@@ -304,6 +314,17 @@ impl<'b, M: Subject> Driver<'b, M> {
         self.open.push(operation);
         let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. })).count();
         assert!(sends <= SENDS_OUTSTANDING_MAX, "{sends} sends at once");
+    }
+
+    fn is_registered(&self, region: RegionId) -> bool {
+        self.regions.iter().any(|(held, _)| *held == region)
+    }
+
+    /// No more is registered than the owner allows, in whole chunks.
+    fn assert_pinned(&self) {
+        let chunks: u64 = self.regions.iter().map(|(_, length)| chunks(*length)).sum();
+        let allowed = self.pinned_bytes_max.is_none_or(|bytes_max| chunks * MIB <= bytes_max);
+        assert!(allowed || self.strayed, "{chunks} chunks registered at a time");
     }
 
     fn note_message(&mut self, length: usize) {
@@ -358,7 +379,7 @@ impl<'b, M: Subject> Driver<'b, M> {
             | Completion::Failed { operation: FailedOperation::RegisterMemory { region }, .. },
         ) = completion
         {
-            self.regions.retain(|held| *held != region);
+            self.regions.retain(|(held, _)| *held != region);
         }
         if let Some(completion) = completion {
             self.complete(completion);

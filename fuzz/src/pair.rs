@@ -23,9 +23,10 @@ use rdma_migration_protocol::transport::{
 };
 
 use crate::answers::{badly, rkey};
-use crate::guest::{CHUNKS, LENGTHS};
+use crate::guest::{CHUNKS, LENGTHS, MIB};
 use crate::heap::Heap;
 use crate::made_up::MadeUp;
+use crate::registering::registering;
 use crate::script::Script;
 use host::{Host, QueuePair, Work};
 use lie::{Lie, without_tail};
@@ -58,6 +59,8 @@ pub fn drive(bytes: &[u8]) {
 /// A machine with its host and its owner.
 struct Seat<M, O> {
     machine: M,
+    /// What its owner allows it to register.
+    pinned_bytes_max: Option<u64>,
     heap: Heap,
     host: Host,
     owner: O,
@@ -96,9 +99,17 @@ impl Attend<Destination> for DestinationOwner {
 }
 
 impl<M: Machine, O: Attend<M>> Seat<M, O> {
-    fn new(machine: M, host: Host, owner: O) -> Self {
+    fn new(machine: M, pinned_bytes_max: Option<u64>, host: Host, owner: O) -> Self {
         let heap = Heap::new(heap_bytes_max(LENGTHS.len(), CHUNKS));
-        Self { machine, heap, host, owner, stirred: true, regions_at_the_end: None }
+        Self {
+            machine,
+            pinned_bytes_max,
+            heap,
+            host,
+            owner,
+            stirred: true,
+            regions_at_the_end: None,
+        }
     }
 
     fn complete(&mut self, completion: Completion<'_>, now: Instant) {
@@ -170,8 +181,16 @@ impl<M: Machine, O: Attend<M>> Seat<M, O> {
             | Operation::RegisterMemory { block, offset, length, .. } => {
                 crate::guest::assert_inside(block, offset, length);
                 host.memory_work.push_back(operation);
+                let chunks = host.pinned_chunks();
+                let allowed = self.pinned_bytes_max.is_none_or(|max| chunks * MIB <= max);
+                assert!(allowed, "{chunks} chunks registered at a time");
             }
-            Operation::DeregisterMemory { .. } => host.memory_work.push_back(operation),
+            Operation::DeregisterMemory { region } => {
+                let reads =
+                    |work: &Work| matches!(work, Work::Write(write) if write.region == region);
+                assert!(!host.queued.iter().any(reads), "{region} is read from, and given back");
+                host.memory_work.push_back(operation);
+            }
             Operation::Connect { .. }
             | Operation::Accept { .. }
             | Operation::Reject
@@ -277,14 +296,28 @@ impl<'b> Course<'b> {
             peer_unregisters: true,
             ..SourceConfig::default()
         };
+        let config = match choices & 0x80 {
+            0 => config,
+            _ => {
+                let choices = script.byte();
+                let peer_unregisters = choices & 0x80 == 0;
+                SourceConfig { peer_unregisters, ..registering(config, choices) }
+            }
+        };
+        let pinned = config.pinned_bytes_max;
+        let pinned_there = pinned.filter(|_| config.peer_unregisters);
         let source = Source::new(config).expect("a valid configuration");
-        let destination = Destination::new(DestinationConfig { windows, ..Default::default() });
+        let destination = Destination::new(DestinationConfig {
+            windows,
+            pinned_bytes_max: pinned_there,
+            ..DestinationConfig::default()
+        });
         // Some of the source's pages are zero; none of the destination's is what the source has.
         let host = Host::new(|block, page| [1, 2, 0, 3][(block + page / 100) % 4]);
         let owner = SourceOwner::new(&plan, &host);
-        let source = Seat::new(source, host, owner);
+        let source = Seat::new(source, pinned, host, owner);
         let owner = DestinationOwner::new(&plan, windows, choices >> 4);
-        let destination = Seat::new(destination, Host::new(|_, _| 0xee), owner);
+        let destination = Seat::new(destination, pinned_there, Host::new(|_, _| 0xee), owner);
         Self {
             source,
             destination,

@@ -8,13 +8,15 @@ use rdma_migration_protocol::wire::{Entries, Kind, Message, RegisterResult};
 use crate::guest::{HOST, LENGTHS, block, edge};
 use crate::machine::{Subject, run};
 use crate::made_up::{MadeUp, honest_ram_blocks};
+use crate::registering::registering;
 use crate::script::Script;
 
 /// Stream bytes that an owner writes at once, at most.
 const STREAM_BYTES_MAX: usize = 33_000;
 static STREAM: [u8; STREAM_BYTES_MAX] = [7; STREAM_BYTES_MAX];
 
-/// Drives a source by a script: the first byte is the manner, the second the configuration.
+/// Drives a source by a script: the first byte is the manner, the second the configuration, and where
+/// that says so the third as well.
 ///
 /// # Panics
 ///
@@ -34,8 +36,13 @@ pub fn drive(bytes: &[u8]) {
         peer_unregisters: choices & 0x40 == 0,
         ..SourceConfig::default()
     };
+    let config = match choices & 0x80 {
+        0 => config,
+        _ => registering(config, script.byte()),
+    };
+    let pinned_bytes_max = config.pinned_bytes_max;
     let source = Source::new(config).expect("a valid configuration");
-    run(source, manner, &mut script);
+    run(source, manner, pinned_bytes_max, &mut script);
 }
 
 impl Subject for Source {

@@ -8,6 +8,7 @@ use rdma_migration_protocol::transport::{Operation, ReceiveBuffer, RegionId, Wri
 
 use crate::answers::rkey;
 use crate::guest::{HOST, LENGTHS, index};
+use crate::registering::chunks;
 
 /// The unit in which the contents of RAM are told apart, a byte for each.
 pub(super) const PAGE: u64 = 4096;
@@ -88,6 +89,15 @@ impl Host {
     /// The registered regions.
     pub(super) fn regions(&self) -> usize {
         self.regions.len()
+    }
+
+    /// Chunks that are registered, or may be.
+    pub(super) fn pinned_chunks(&self) -> u64 {
+        let registering = self.memory_work.iter().filter_map(|operation| match operation {
+            Operation::RegisterMemory { length, .. } => Some(chunks(*length)),
+            _ => None,
+        });
+        registering.chain(self.regions.iter().map(|region| chunks(region.length))).sum()
     }
 
     pub(super) fn register(

@@ -45,6 +45,16 @@ struct ZeroSpan {
 }
 
 impl Source {
+    /// Drops unregistrations from the head that find nothing registered: no command and no answer
+    /// follows, after which what is behind them would have its turn.
+    pub(super) fn pass_over_unregistrations(&mut self, sealed: bool) {
+        while matches!(self.queue.front(), Some(Work::Unregister { .. }))
+            && self.need(sealed) == Some(Need::Nothing)
+        {
+            self.done();
+        }
+    }
+
     pub(super) fn command_operation(
         &mut self,
         sealed: bool,
@@ -54,7 +64,7 @@ impl Source {
             self.remember_span(sealed);
             let alone = self.requested.requests.is_empty();
             match need {
-                Need::Nothing => self.needs_nothing(),
+                Need::Nothing => self.queue.commanded(),
                 Need::Register(span) if self.may_claim() => self.claim(span),
                 Need::Compress(span) if alone => return self.compress_operation(span, buffer),
                 Need::Unregister { block, region, evicted } if alone => {
@@ -247,13 +257,6 @@ impl Source {
                 Need::Patience
             }
             Some((Remote::Unknown, _)) | None => Need::Nothing,
-        }
-    }
-
-    fn needs_nothing(&mut self) {
-        match self.queue.front() {
-            Some(Work::Unregister { .. }) if self.queue.uncommanded_is_head() => self.done(),
-            _ => self.queue.commanded(),
         }
     }
 

@@ -24,6 +24,7 @@ impl Source {
         if let Some(region) = self.keys.release_surplus() {
             return Ok(Some(Operation::DeregisterMemory { region }));
         }
+        self.pass_over_unregistrations(finishing);
         if let Some(run) = self.next_scan(finishing) {
             let Run { block, offset, length, .. } = run;
             return Ok(Some(Operation::ScanRam { block, offset, length }));

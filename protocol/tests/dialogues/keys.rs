@@ -270,6 +270,15 @@ fn the_unregistration_of_what_is_not_registered_is_passed_over() {
 }
 
 #[test]
+fn what_comes_behind_an_unregistration_that_is_passed_over_is_scanned() {
+    let mut hand = source();
+    unregister(&mut hand, 1);
+    let (block, offset, length) = (BLOCK, BlockOffset::new(0), MIB);
+    assert_eq!(hand.machine.write_ram(block, offset, length), Ok(length));
+    assert_eq!(hand.run(), [Order::Do(Operation::ScanRam { block, offset, length })]);
+}
+
+#[test]
 fn a_chunk_moves_again_after_its_unregistration_over_the_link() {
     let config = SourceConfig { peer_unregisters: true, ..SourceConfig::default() };
     let (mut peer, blocks) = source_in_round(config, &[&[7; 1 << 20]]);

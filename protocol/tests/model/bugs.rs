@@ -34,6 +34,8 @@ pub(crate) enum Bug {
     WrongPlace,
     /// The source ends the round right behind its first write.
     FinishedEarly,
+    /// The source gives a region back right behind a write that reads from it.
+    TakenBackTooSoon,
     /// The source's registrations are not given back.
     RegionForgotten,
     /// The source takes the guest back where it cannot know.
@@ -95,6 +97,11 @@ impl Bug {
             (Self::WrongPlace, Operation::WriteRam(write), _) => {
                 let remote_address = HostAddress::new(write.remote_address.get() + CELL_BYTES);
                 world.write(WriteRam { remote_address, ..write });
+            }
+            (Self::TakenBackTooSoon, Operation::WriteRam(write), _) => {
+                world.issue(side, operation, message);
+                let region = write.region;
+                world.issue(side, Operation::DeregisterMemory { region }, &[]);
             }
             (Self::RegionForgotten, Operation::DeregisterMemory { .. }, _) if !destination => {
                 world.issue(side, operation, message);

@@ -62,6 +62,8 @@ pub(crate) enum RequestKind {
     },
     Write {
         signaled: bool,
+        /// The source's region that it reads from.
+        from: RegionId,
     },
 }
 
@@ -166,7 +168,7 @@ impl End {
     fn answerable(&self) -> Option<usize> {
         let signaled = |request: &Request| match request.kind {
             RequestKind::Send { .. } => true,
-            RequestKind::Write { signaled } => signaled,
+            RequestKind::Write { signaled, .. } => signaled,
         };
         let count = self.requests.iter().position(signaled)? + 1;
         let lost = self.requests.iter().take(count).any(|request| request.fate == Fate::Lost);

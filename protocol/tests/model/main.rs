@@ -37,7 +37,9 @@
 //! What grows the space of states is, in this order: one more fault (3 to 9 times the states, most
 //! of all by deadlines, which may fire nearly everywhere); late owners (4 to 6 times); a further
 //! chunk that is registered or zeroed (4 times). So the least guest is explored with any number of
-//! faults, larger ones with three, late owners with one.
+//! faults, larger ones with three, late owners with one. Where more is registered at once, or less than
+//! the guest has, it is two, one, or cuts alone; look-ahead with a bound at the source alone has three
+//! chunks of which any may come first, and is explored without faults.
 //!
 //! The number of inputs so far is a part of each state, so that the graph has no cycle and a run
 //! without end is seen as one that passes a bound. That costs about 1.6 times the states; the counts
@@ -125,10 +127,31 @@ fn small_migrations_are_sound_in_every_state_with_one_fault_at_the_most() {
 }
 
 #[test]
+fn every_way_to_register_is_sound_in_every_state() {
+    let all = [
+        Migration::new(Guest::chunk_by_chunk(), Faults::NONE),
+        Migration::new(Guest::spans_ahead(), Faults::NONE),
+        Migration::new(Guest::unregistering_spans(), up_to(1)),
+        Migration::new(Guest::batches(), Faults::NONE),
+        Migration::new(Guest::bounded(), Faults::NONE),
+        Migration::new(Guest::bounded_on_both_sides(), Faults::NONE),
+        Migration::new(Guest::bounded_ahead(), Faults::NONE),
+        Migration::new(Guest::bounded_ahead_on_both_sides(), Faults::NONE),
+        Migration::new(Guest::bounded_spans(), Faults::NONE),
+        late(Migration::new(Guest::bounded_on_both_sides(), Faults::NONE)),
+    ];
+    explore_all(all, 1);
+}
+
+#[test]
 fn whatever_is_meant_to_be_covered_is_reached() {
     let all = [
         Migration::new(Guest::least(), up_to_with_late_transports(1)),
         Migration::new(Guest::least(), Faults::CUTS),
+        Migration::new(Guest::spans_ahead(), Faults::NONE),
+        Migration::new(Guest::batches(), Faults::NONE),
+        Migration::new(Guest::bounded(), Faults::NONE),
+        Migration::new(Guest::bounded_on_both_sides(), Faults::NONE),
     ];
     let explored = explore_all(all, 1);
     for (name, _) in REACHED {
@@ -155,13 +178,25 @@ fn small_migrations_are_sound_in_every_state() {
             late(Migration::new(Guest::dynamic(), up_to(1))),
             late(Migration::new(Guest::unregistering(), up_to(1))),
             late(Migration::new(Guest::pinned(), up_to(1))),
+            Migration::new(Guest::chunk_by_chunk(), up_to(2)),
+            Migration::new(Guest::spans_ahead(), Faults::CUTS),
+            Migration::new(Guest::unregistering_spans(), up_to(2)),
+            Migration::new(Guest::batches(), up_to(1)),
+            Migration::new(Guest::bounded(), up_to(2)),
+            Migration::new(Guest::bounded_on_both_sides(), up_to(2)),
+            Migration::new(Guest::bounded_ahead(), Faults::NONE),
+            Migration::new(Guest::bounded_ahead_on_both_sides(), Faults::CUTS),
+            Migration::new(Guest::bounded_spans(), up_to(1)),
+            late(Migration::new(Guest::bounded(), Faults::NONE)),
+            late(Migration::new(Guest::bounded_on_both_sides(), Faults::CUTS)),
         ],
         2,
     );
     for (_, property, _) in PROPERTIES {
         println!(
-            "prove | model: {property} | stateright on the real machines, every state of 6 guests \
-             of 1 to 3 chunks with up to 3 faults, of the least with any number | {} states | pass",
+            "prove | model: {property} | stateright on the real machines, every state of 15 guests \
+             of 1 to 3 chunks, each with up to 1, 2 or 3 faults or with cuts alone, of the least \
+             with any number | {} states | pass",
             grouped(explored.states)
         );
     }
@@ -203,6 +238,16 @@ fn a_write_with_a_key_that_was_taken_back_is_found() {
 #[test]
 fn a_write_outside_its_window_is_found() {
     finds(Bug::WrongPlace, Guest::least(), Faults::NONE, Property::Keys);
+}
+
+#[test]
+fn a_region_that_is_taken_back_under_a_write_is_found() {
+    finds(Bug::TakenBackTooSoon, Guest::least(), Faults::NONE, Property::Keys);
+}
+
+#[test]
+fn more_than_may_be_registered_is_found() {
+    finds(Bug::RegionForgotten, Guest::bounded(), Faults::NONE, Property::Bound);
 }
 
 #[test]

@@ -86,6 +86,16 @@ impl Memory {
         self.generations.clear();
     }
 
+    /// Chunks that are registered or may be.
+    pub(crate) fn chunks(&self) -> u64 {
+        let registering = self.chores.iter().filter_map(|chore| match chore {
+            Chore::Register { cells, .. } => Some(cells.chunks()),
+            Chore::Deregister { .. } | Chore::Scan(_) | Chore::Zero(_) => None,
+        });
+        let registered = self.regions.values().map(|region| region.cells.chunks());
+        registered.chain(registering).sum()
+    }
+
     /// Regions that are registered or may be.
     pub(crate) fn registered(&self) -> usize {
         let registering = |chore: &&Chore| matches!(chore, Chore::Register { .. });

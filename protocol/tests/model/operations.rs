@@ -134,7 +134,7 @@ impl World {
         };
         let versions = cells.slice(&self.memory.source.ram).to_vec();
         let landing = Landing { cells, versions, region };
-        let request = RequestKind::Write { signaled: write.signaled };
+        let request = RequestKind::Write { signaled: write.signaled, from: write.region };
         self.link.post(Side::Source, request, Arrival::Write(landing));
     }
 
@@ -147,7 +147,13 @@ impl World {
             Arrival::Message(_) => false,
         };
         let written = end.queue_pair.works() && end.inbound.iter().any(|i| into_it(&i.what));
+        let reads_it = |request: &Request| {
+            let RequestKind::Write { from, .. } = request.kind else { return false };
+            from == region
+        };
+        let read = side == Side::Source && end.requests.iter().any(reads_it);
         self.require(!written, Rule::Keys, "a key was taken back under a write in flight");
+        self.require(!read, Rule::Keys, "a region was taken back under a write that reads from it");
         let may =
             side == Side::Source || end_is_gone || self.channel.owes(Kind::UnregisterFinished);
         self.require(may, Rule::Keys, "a key was taken back that the source did not give up");

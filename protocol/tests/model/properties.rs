@@ -3,11 +3,13 @@
 use std::fmt;
 
 use rdma_migration_protocol::connection::GuestOwner;
+use rdma_migration_protocol::wire::Message;
 use rdma_migration_transport_sim::Side;
 
 use crate::exploration::Migration;
 use crate::guest::Guest;
-use crate::link::QueuePair;
+use crate::link::{Arrival, QueuePair};
+use crate::memory::Chore;
 use crate::rules::Rule;
 use crate::world::{Ended, LastSend, Outcome, World};
 
@@ -19,6 +21,7 @@ pub(crate) enum Property {
     Keys,
     WritesComplete,
     NothingRegistered,
+    Bound,
     OneOwner,
     Undecided,
     Deadlines,
@@ -33,7 +36,7 @@ pub(crate) enum Property {
 }
 
 /// All of them, under the names by which they are reported.
-pub(crate) const PROPERTIES: [(Property, &str, Holds); 16] = [
+pub(crate) const PROPERTIES: [(Property, &str, Holds); 17] = [
     (
         Property::ReadyFollowsReply,
         "no READY before the reply that it follows, and never two",
@@ -57,6 +60,11 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 16] = [
     (Property::NothingRegistered, "nothing is registered at the end", |_, world| {
         Side::BOTH.into_iter().all(|side| everything_is_released(world, side))
     }),
+    (
+        Property::Bound,
+        "never more is registered on a side than its owner allows",
+        |model, world| Side::BOTH.into_iter().all(|side| keeps_to_its_bound(model, world, side)),
+    ),
     (Property::OneOwner, "never two running owners of the guest", |model, world| {
         !(source_claim(model, world) == GuestOwner::Source && runs_at_destination(world))
     }),
@@ -100,7 +108,7 @@ pub(crate) const PROPERTIES: [(Property, &str, Holds); 16] = [
 ];
 
 /// What has to be reached somewhere, so that the properties above do not hold for want of cases.
-pub(crate) const REACHED: [(&str, Holds); 7] = [
+pub(crate) const REACHED: [(&str, Holds); 11] = [
     ("both sides succeed", |_, world| ends(world, Outcome::Success, Outcome::Success)),
     ("both sides fail", |_, world| ends(world, Outcome::Failure, Outcome::Failure)),
     ("the source fails after the guest was handed over", |_, world| {
@@ -122,6 +130,18 @@ pub(crate) const REACHED: [(&str, Holds); 7] = [
     ("a region is left behind where the transport fails to close", |_, world| {
         world.ends.of(Side::Destination).is_some_and(|ended| ended.regions_left > 0)
     }),
+    ("a request leaves before a write of what was granted earlier", |_, world| {
+        let inbound = &world.link.end(Side::Destination).inbound;
+        let request = inbound.iter().position(|inbound| requests(&inbound.what) > 0);
+        let write = inbound.iter().rposition(|inbound| matches!(inbound.what, Arrival::Write(_)));
+        request.zip(write).is_some_and(|(request, write)| request < write)
+    }),
+    ("a message has two requests", |_, world| {
+        let inbound = &world.link.end(Side::Destination).inbound;
+        inbound.iter().any(|inbound| requests(&inbound.what) == 2)
+    }),
+    ("a region gives way at the source alone", |model, world| gives_way(model, world, true)),
+    ("a region gives way on both sides", |model, world| gives_way(model, world, false)),
 ];
 
 /// Whether a property holds in a state.
@@ -191,6 +211,34 @@ fn everything_is_released(world: &World, side: Side) -> bool {
     world.ends.of(side).is_none_or(|Ended { regions_said, regions_left, .. }| {
         regions_said == regions_left && (regions_left == 0 || *world.transport_late.of(side))
     })
+}
+
+fn keeps_to_its_bound(model: &Migration, world: &World, side: Side) -> bool {
+    let chunks = world.memory.of(side).chunks();
+    model.guest.bound(side).is_none_or(|chunks_max| chunks <= chunks_max)
+}
+
+/// Requests to register in what is on its way to the destination.
+fn requests(arrival: &Arrival) -> usize {
+    match arrival {
+        Arrival::Message(bytes) => match Message::parse(bytes) {
+            Ok(Message::RegisterRequest(requests)) => requests.len(),
+            _ => 0,
+        },
+        Arrival::Write(_) => 0,
+    }
+}
+
+/// Whether the source gives a region back in the middle of a bounded migration. `key_stays`: the
+/// destination keeps its own.
+fn gives_way(model: &Migration, world: &World, key_stays: bool) -> bool {
+    let granted = &world.memory.destination.regions;
+    model.guest.pinned_chunks_max.is_some()
+        && world.link.end(Side::Source).queue_pair == QueuePair::Open
+        && world.memory.source.chores.iter().any(|chore| match chore {
+            Chore::Deregister { region } => granted.contains_key(region) == key_stays,
+            Chore::Register { .. } | Chore::Scan(_) | Chore::Zero(_) => false,
+        })
 }
 
 /// Whether nothing is certain to happen any more, and a side is still open or was not told how it

@@ -99,7 +99,9 @@ impl World {
         };
         let mut source = Source::new(SourceConfig {
             pin_all: guest.offer,
-            peer_unregisters: true,
+            registration: guest.registration,
+            peer_unregisters: guest.unregisters,
+            pinned_bytes_max: guest.pinned_bytes_max(Side::Source),
             timeouts: timeouts.clone(),
             ..SourceConfig::default()
         })
@@ -108,6 +110,7 @@ impl World {
         let pin_all = guest.policy;
         let destination = Destination::new(DestinationConfig {
             pin_all,
+            pinned_bytes_max: guest.pinned_bytes_max(Side::Destination),
             timeouts,
             ..DestinationConfig::default()
         });

@@ -98,6 +98,13 @@ fn i6_too_much_memory_is_found() {
 }
 
 #[test]
+fn i6_more_than_may_be_registered_is_found() {
+    let plan = "registration=spans/1 pinned=1 blocks=1f,1f unregister=true";
+    breaks(plan, SOURCE(Defect::Leaks), Invariant::Bounds);
+    breaks(plan, DESTINATION(Defect::Leaks), Invariant::Bounds);
+}
+
+#[test]
 fn a_failure_shrinks_and_says_how_it_is_repeated() {
     let large = random::plan(3);
     let fails = |plan: &Plan| run_with(plan, None, SOURCE(Defect::WritesTooFar)).err();

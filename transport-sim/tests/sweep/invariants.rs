@@ -88,6 +88,7 @@ pub(crate) fn at_every_instant(run: &Run) -> Result<(), Broken> {
         return Err(Broken::new(invariant_of(violation), violation.to_string()));
     }
     check_owners(run)?;
+    check_pinned(run)?;
     let now = run.fabric.now();
     let (source, destination) = (&run.source_owner, &run.destination_owner);
     let longest = longest_waits(&run.plan.source_config().timeouts);
@@ -123,6 +124,22 @@ fn check_owners(run: &Run) -> Result<(), Broken> {
         "the destination runs the guest before the stream is complete and the queue pair gone"
             .to_owned()
     })
+}
+
+/// No more is registered on a side than its owner allows; a chunk at the end of its block counts as
+/// much as any other.
+fn check_pinned(run: &Run) -> Result<(), Broken> {
+    for (side, record) in
+        [(Side::Source, &run.source.record), (Side::Destination, &run.destination.record)]
+    {
+        let regions = record.regions.values();
+        let chunks: u64 = regions.map(|bytes| bytes.div_ceil(run.plan.chunk_bytes)).sum();
+        let allowed = run.plan.bound(side).is_none_or(|chunks_max| chunks <= chunks_max);
+        require(allowed, Invariant::Bounds, || {
+            format!("the {side} has registered {chunks} chunks, and its bound is less")
+        })?;
+    }
+    Ok(())
 }
 
 /// A side that is in the middle of something and does not wait for its owner has a deadline, ahead
@@ -340,9 +357,12 @@ fn repetitions(fault: &Fault) -> u64 {
 }
 
 fn must_survive(plan: &Plan, fault: &Fault) -> bool {
-    // A side that cannot give back what it was asked to in a round ends there; at the end it tries
-    // again.
-    let in_a_round = fault.kind.name.ends_with("deregistration-failed") && plan.unregisters;
+    // A side that cannot give back in a round what it was asked to, or what has to make room, ends
+    // there; at the end it tries again.
+    let name = fault.kind.name;
+    let gives_back = plan.unregisters || plan.bound(Side::Source).is_some();
+    let in_a_round = name == "source-deregistration-failed" && gives_back
+        || name == "destination-deregistration-failed" && plan.unregisters;
     fault.kind.recovery == Recovery::Recovered && !in_a_round
 }
 

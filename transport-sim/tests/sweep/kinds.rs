@@ -3,7 +3,7 @@
 use crate::plan::Plan;
 
 /// Each with its name and its plan.
-const KINDS: [(&str, &str); 24] = [
+const KINDS: [(&str, &str); 30] = [
     ("dynamic", "blocks=3f,2m"),
     ("pinned", "pin=required blocks=3f,2m"),
     ("pinning preferred", "pin=preferred blocks=2f,1z"),
@@ -27,6 +27,15 @@ const KINDS: [(&str, &str); 24] = [
     ("few writes in flight", "signal=2/3 blocks=6f by-pages=true rounds=2 work=3"),
     ("a late finish", "late=true blocks=2f"),
     ("free of cost", "cost=free blocks=3f,2m rounds=2 work=3 unregister=true"),
+    ("chunk by chunk", "registration=chunks blocks=3f,2m,2z rounds=2 work=3"),
+    ("spans", "registration=spans/2 blocks=515m,1f"),
+    ("small spans ahead", "registration=ahead/1 blocks=515f,2m rounds=2 work=2"),
+    ("batches", "registration=batches/2/3 blocks=1f,515f,2z,1f"),
+    ("bounded at the source", "registration=ahead/1 pinned=2 blocks=1f,2m,1f,1f rounds=2 work=3"),
+    (
+        "bounded on both sides",
+        "registration=spans/2 pinned=2 blocks=515f,1f,2m rounds=2 work=3 unregister=true",
+    ),
     ("slow owners", "cost=roce-100g pause=3000000 blocks=3f,2m rounds=2 work=2"),
 ];
 

@@ -8,8 +8,8 @@ use rdma_migration_protocol::connection::{PinAllOffer, PinAllPolicy};
 use rdma_migration_protocol::destination::{DestinationConfig, Windows};
 use rdma_migration_protocol::limits::{SIGNAL_INTERVAL_DEFAULT, WRITES_IN_FLIGHT_DEFAULT};
 use rdma_migration_protocol::ram::ChunkSize;
-use rdma_migration_protocol::source::SourceConfig;
-use rdma_migration_transport_sim::{CostPreset, Fault, PAGE_BYTES};
+use rdma_migration_protocol::source::{Registration, Source, SourceConfig};
+use rdma_migration_transport_sim::{CostPreset, Fault, PAGE_BYTES, Side};
 
 /// What the pages of a block hold at first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +47,10 @@ pub(crate) struct Plan {
     pub(crate) pin: PinAllOffer,
     pub(crate) answer: PinAllPolicy,
     pub(crate) chunk_bytes: u64,
+    pub(crate) registration: Registration,
+    /// Chunks that are registered at a time, at most: at the source, and where registrations are given
+    /// back at the destination too.
+    pub(crate) pinned_chunks_max: Option<u64>,
     pub(crate) signal_interval: u32,
     pub(crate) writes_in_flight_max: u32,
     /// Whether the destination takes commands on RAM only in windows that its owner opens.
@@ -58,7 +62,7 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Pieces of RAM in each round that the guest has touched, beside the first round's all.
     pub(crate) work: usize,
-    /// Whether a part of the work is to give registrations back.
+    /// Whether a part of the work is to give registrations back, and the source does so for room.
     pub(crate) unregisters: bool,
     /// Stream bytes in front of each round, at least 1.
     pub(crate) head_bytes: usize,
@@ -82,6 +86,8 @@ impl Default for Plan {
             pin: PinAllOffer::Never,
             answer: PinAllPolicy::Accept,
             chunk_bytes: 1 << 20,
+            registration: Registration::default(),
+            pinned_chunks_max: None,
             signal_interval: SIGNAL_INTERVAL_DEFAULT,
             writes_in_flight_max: WRITES_IN_FLIGHT_DEFAULT,
             windows_announced: false,
@@ -131,6 +137,20 @@ impl Plan {
         self.head_bytes * self.rounds + self.tail_bytes
     }
 
+    /// Chunks that are registered at a time on a side, at most.
+    pub(crate) fn bound(&self, side: Side) -> Option<u64> {
+        self.pinned_chunks_max.filter(|_| side == Side::Source || self.unregisters)
+    }
+
+    fn pinned_bytes_max(&self, side: Side) -> Option<u64> {
+        self.bound(side).map(|chunks| chunks.saturating_mul(self.chunk_bytes))
+    }
+
+    /// Whether a source takes it.
+    pub(crate) fn is_possible(&self) -> bool {
+        Source::new(self.source_config()).is_ok()
+    }
+
     fn chunk_size(&self) -> ChunkSize {
         ChunkSize::new(self.chunk_bytes).expect("a chunk size of the protocol")
     }
@@ -139,9 +159,11 @@ impl Plan {
         SourceConfig {
             pin_all: self.pin,
             chunk_size: self.chunk_size(),
+            registration: self.registration,
             signal_interval: self.signal_interval,
             writes_in_flight_max: self.writes_in_flight_max,
-            peer_unregisters: true,
+            peer_unregisters: self.unregisters,
+            pinned_bytes_max: self.pinned_bytes_max(Side::Source),
             ..SourceConfig::default()
         }
     }
@@ -152,6 +174,7 @@ impl Plan {
             pin_all: self.answer,
             chunk_size: self.chunk_size(),
             windows,
+            pinned_bytes_max: self.pinned_bytes_max(Side::Destination),
             ..DestinationConfig::default()
         }
     }
@@ -193,6 +216,31 @@ where
     Ok((number(one)?, number(other)?))
 }
 
+/// The name of a way to register, and its numbers.
+fn registration_text(registration: Registration) -> String {
+    match registration {
+        Registration::Chunks => "chunks".to_owned(),
+        Registration::Spans { chunks_max } => format!("spans/{chunks_max}"),
+        Registration::LookAhead { chunks_max } => format!("ahead/{chunks_max}"),
+        Registration::Batches { chunks_max, requests_max } => {
+            format!("batches/{chunks_max}/{requests_max}")
+        }
+    }
+}
+
+fn registration(text: &str) -> Result<Registration, String> {
+    Ok(match text.split_once('/') {
+        None if text == "chunks" => Registration::Chunks,
+        Some(("spans", chunks)) => Registration::Spans { chunks_max: number(chunks)? },
+        Some(("ahead", chunks)) => Registration::LookAhead { chunks_max: number(chunks)? },
+        Some(("batches", both)) => {
+            let (chunks_max, requests_max) = numbers(both)?;
+            Registration::Batches { chunks_max, requests_max }
+        }
+        _ => return Err("unknown".to_owned()),
+    })
+}
+
 impl fmt::Display for Block {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}{}", self.pages, name_of(&FILLS, self.fill))
@@ -218,6 +266,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signal =
             |plan: &Self| format!("{}/{}", plan.signal_interval, plan.writes_in_flight_max);
+        let pinned =
+            |plan: &Self| plan.pinned_chunks_max.map_or(String::new(), |max| max.to_string());
         let stream = |plan: &Self| format!("{}/{}", plan.head_bytes, plan.tail_bytes);
         let all = |plan: &Self| {
             [
@@ -227,6 +277,8 @@ impl fmt::Display for Plan {
                 ("pin", name_of(&OFFERS, plan.pin).to_owned()),
                 ("answer", name_of(&ANSWERS, plan.answer).to_owned()),
                 ("chunk", plan.chunk_bytes.to_string()),
+                ("registration", registration_text(plan.registration)),
+                ("pinned", pinned(plan)),
                 ("signal", signal(plan)),
                 ("announced", plan.windows_announced.to_string()),
                 ("blocks", list(&plan.blocks)),
@@ -259,6 +311,9 @@ impl FromStr for Plan {
         if plan.blocks.is_empty() || plan.rounds == 0 || plan.head_bytes * plan.tail_bytes == 0 {
             return Err(format!("{text}: no block, no round or no stream"));
         }
+        if !plan.is_possible() {
+            return Err(format!("{text}: no source takes that"));
+        }
         Ok(plan)
     }
 }
@@ -273,6 +328,8 @@ impl Plan {
             "pin" => self.pin = value_of(&OFFERS, value)?,
             "answer" => self.answer = value_of(&ANSWERS, value)?,
             "chunk" => self.chunk_bytes = number(value)?,
+            "registration" => self.registration = registration(value)?,
+            "pinned" => self.pinned_chunks_max = Some(number(value)?),
             "signal" => (self.signal_interval, self.writes_in_flight_max) = numbers(value)?,
             "announced" => self.windows_announced = number(value)?,
             "blocks" => self.blocks = value.split(',').map(number).collect::<Result<_, _>>()?,
@@ -293,12 +350,17 @@ impl Plan {
 
 #[test]
 fn a_plan_is_read_as_it_was_written() {
-    let text = "seed=7 cost=free jitter=2 pin=preferred answer=decline chunk=2097152 signal=2/3 \
-                announced=true blocks=3f,2z,5m by-pages=true rounds=3 work=4 unregister=true \
+    let text = "seed=7 cost=free jitter=2 pin=preferred answer=decline chunk=2097152 \
+                registration=batches/3/2 signal=2/3 announced=true blocks=3f,2z,5m by-pages=true rounds=3 work=4 unregister=true \
                 stream=70000/9 taken=100 late=true pause=5000 faults=write-lost@2,scan-slow@1";
     let plan: Plan = text.parse().unwrap();
     assert_eq!(plan.to_string(), text);
     assert_eq!("".parse(), Ok(Plan::default()));
+    for text in ["registration=chunks pinned=1", "registration=spans/2", "registration=ahead/1"] {
+        assert_eq!(text.parse::<Plan>().map(|plan| plan.to_string()), Ok(text.to_owned()));
+    }
+    assert!("registration=ahead/1 pinned=1".parse::<Plan>().is_err());
+    assert!("registration=spans/1/1".parse::<Plan>().is_err());
     assert!("blocks=".parse::<Plan>().is_err());
     assert!("faults=nothing@1".parse::<Plan>().is_err());
 }

@@ -6,6 +6,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rdma_migration_protocol::connection::{PinAllOffer, PinAllPolicy};
+use rdma_migration_protocol::source::Registration;
 use rdma_migration_transport_sim::{CostPreset, Fault};
 
 use crate::plan::{Block, Fill, Plan};
@@ -18,7 +19,7 @@ pub(crate) fn plan(number: u64) -> Plan {
     let chunk_bytes = if random.random_ratio(1, 10) { 2 << 20 } else { 1 << 20 };
     let pages_of_a_chunk = chunk_bytes / rdma_migration_transport_sim::PAGE_BYTES;
     let blocks = random.random_range(1..=6);
-    Plan {
+    let plan = Plan {
         seed: number,
         cost: *CostPreset::ALL.choose(random).expect("a preset"),
         jitter: random.random_range(0..=5),
@@ -42,7 +43,23 @@ pub(crate) fn plan(number: u64) -> Plan {
         taken_at_once: random.random_range(1..=50_000),
         finishes_late: random.random_ratio(1, 4),
         pause: if random.random_ratio(1, 3) { Duration::from_millis(20) } else { Duration::ZERO },
-        faults: Vec::new(),
+        ..Plan::default()
+    };
+    let registration = registration(random);
+    let bounded = plan.pin == PinAllOffer::Never && random.random_ratio(1, 3);
+    let pinned_chunks_max = bounded.then(|| random.random_range(2..=6));
+    Plan { registration, pinned_chunks_max, ..plan }
+}
+
+/// Mostly in small numbers, so that they matter to a small guest.
+fn registration(random: &mut ChaCha8Rng) -> Registration {
+    let chunks_max = random.random_range(1..=4);
+    match random.random_range(0..6) {
+        0 => Registration::Chunks,
+        1 => Registration::Spans { chunks_max },
+        2 => Registration::LookAhead { chunks_max },
+        3 => Registration::Batches { chunks_max, requests_max: random.random_range(1..=4) },
+        _ => Registration::default(),
     }
 }
 

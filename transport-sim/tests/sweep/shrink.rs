@@ -67,6 +67,8 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
         Plan { windows_announced: false, ..plan.clone() },
         Plan { finishes_late: false, ..plan.clone() },
         Plan { chunk_bytes: usual.chunk_bytes, ..plan.clone() },
+        Plan { pinned_chunks_max: None, ..plan.clone() },
+        Plan { registration: usual.registration, ..plan.clone() },
         Plan { pin: PinAllOffer::Never, ..plan.clone() },
         Plan { answer: usual.answer, ..plan.clone() },
         Plan {
@@ -76,6 +78,6 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
         },
         Plan { seed: usual.seed, ..plan.clone() },
     ]);
-    plans.retain(|smaller| smaller != plan);
+    plans.retain(|smaller| smaller != plan && smaller.is_possible());
     plans
 }

@@ -2,7 +2,7 @@
 //! it can be held against what must hold, by other means than its own and the fabric's.
 
 use core::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use rdma_migration_protocol::address::{BlockIndex, BlockOffset, Rkey};
@@ -87,8 +87,8 @@ pub(crate) struct Record {
     /// Sends that are not answered: whether each is the last message of the stream.
     sends: VecDeque<bool>,
     stream_bytes_sent: usize,
-    /// Regions that are registered, or may be.
-    pub(crate) regions: BTreeSet<RegionId>,
+    /// Regions that are registered, or may be, and their bytes.
+    pub(crate) regions: BTreeMap<RegionId, u64>,
     orders: BTreeMap<RegionId, Window>,
     /// When the machine had come to its end, and how many regions there were then.
     pub(crate) ended_at: Option<Instant>,
@@ -149,7 +149,7 @@ impl<M: Guest> Watched<M> {
             }
             Operation::WriteRam(write) => self.check_write(&write),
             Operation::RegisterMemory { region, block, offset, length, access } => {
-                self.record.regions.insert(region);
+                self.record.regions.insert(region, length);
                 if access == Access::RemoteWrite {
                     let index = usize::try_from(block.get()).unwrap();
                     let address = self.windows.borrow().blocks[index] + offset.get();
