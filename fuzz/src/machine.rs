@@ -288,7 +288,12 @@ impl<'b, M: Subject> Driver<'b, M> {
                 return;
             }
             Operation::Reject => return,
-            Operation::Send { length } => self.note_message(length),
+            Operation::Send { length } => {
+                let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. }));
+                let earlier = sends.count();
+                assert!(earlier < SENDS_OUTSTANDING_MAX, "a send beside {earlier} others");
+                self.note_message(length);
+            }
             Operation::WriteRam(write) => {
                 assert_inside(write.block, write.offset, write.length);
                 assert_ne!(write.rkey.get(), 0);
@@ -312,8 +317,6 @@ impl<'b, M: Subject> Driver<'b, M> {
             Operation::Disconnect => {}
         }
         self.open.push(operation);
-        let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. })).count();
-        assert!(sends <= SENDS_OUTSTANDING_MAX, "{sends} sends at once");
     }
 
     fn note_message(&mut self, length: usize) {
