@@ -32,6 +32,8 @@ const ORDERS_MAX: usize = COMMANDS_MAX + 64;
 const DEADLINES_MAX: usize = 20;
 /// Steps of a script: enough for a whole migration several times over.
 const STEPS_MAX: usize = 400;
+/// Calls of a script that are watched, if any are.
+const WATCHED_MAX: u8 = 50;
 
 thread_local! {
     /// The registered buffer that messages are encoded into. It is never read beyond a message.
@@ -70,8 +72,9 @@ pub(crate) trait Subject: Machine<Event: fmt::Debug> + Clone + Eq + fmt::Debug {
 struct Manner {
     /// The transport keeps its half of the contract: it answers what was ordered, once.
     faithful: bool,
-    /// Calls that change nothing are held against a copy from before.
-    watched: bool,
+    /// So many of the calls that change nothing are held against a copy from before. A machine may
+    /// hold thousands of commands and be called thousands of times, so not all of them are.
+    watched: u8,
     /// At the end everything is answered; otherwise nothing is, and deadlines have to do.
     answered_at_the_end: bool,
 }
@@ -80,7 +83,7 @@ impl Manner {
     fn new(byte: u8) -> Self {
         Self {
             faithful: byte & 3 != 3,
-            watched: byte & 0x1c == 0x1c,
+            watched: if byte & 0x1c == 0x1c { WATCHED_MAX } else { 0 },
             answered_at_the_end: byte & 0x20 == 0,
         }
     }
@@ -192,12 +195,19 @@ impl<'b, M: Subject> Driver<'b, M> {
     }
 
     fn call(&mut self, script: &mut Script<'_>) {
-        let before = self.manner.watched.then(|| self.machine.clone());
+        let before = self.watches().then(|| self.machine.clone());
         let machine = &mut self.machine;
         let refused = self.heap.during(|| machine.call(script));
         if let Some(before) = before.filter(|_| refused) {
             assert_eq!(self.machine, before, "a call that was refused had an effect");
         }
+    }
+
+    /// Whether this call is watched.
+    fn watches(&mut self) -> bool {
+        let watched = self.manner.watched > 0;
+        self.manner.watched = self.manner.watched.saturating_sub(1);
+        watched
     }
 
     fn complete(&mut self, completion: Completion<'_>) {
@@ -261,7 +271,7 @@ impl<'b, M: Subject> Driver<'b, M> {
             assert!(orders <= ORDERS_MAX, "no end of orders: {operation:?}");
             self.note(operation);
         }
-        if self.manner.watched {
+        if self.watches() {
             let before = self.machine.clone();
             assert_eq!(self.machine.poll_operation(self.send_buffer, self.now), None);
             assert_eq!(self.machine, before, "polling in vain changes nothing");
@@ -287,7 +297,12 @@ impl<'b, M: Subject> Driver<'b, M> {
                 return;
             }
             Operation::Reject => return,
-            Operation::Send { length } => self.note_message(length),
+            Operation::Send { length } => {
+                let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. }));
+                let earlier = sends.count();
+                assert!(earlier < SENDS_OUTSTANDING_MAX, "a send beside {earlier} others");
+                self.note_message(length);
+            }
             Operation::WriteRam(write) => {
                 assert_inside(write.block, write.offset, write.length);
                 assert_ne!(write.rkey.get(), 0);
@@ -312,8 +327,6 @@ impl<'b, M: Subject> Driver<'b, M> {
             Operation::Disconnect => {}
         }
         self.open.push(operation);
-        let sends = self.open.iter().filter(|open| matches!(open, Operation::Send { .. })).count();
-        assert!(sends <= SENDS_OUTSTANDING_MAX, "{sends} sends at once");
     }
 
     fn is_registered(&self, region: RegionId) -> bool {

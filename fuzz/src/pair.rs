@@ -15,7 +15,7 @@ use rdma_migration_protocol::address::Rkey;
 use rdma_migration_protocol::connection::{Closed, GuestOwner, PinAllOffer};
 use rdma_migration_protocol::destination::{Destination, DestinationConfig, Windows};
 use rdma_migration_protocol::error::Error;
-use rdma_migration_protocol::limits::{CONTROL_BUFFER_BYTES, heap_bytes_max};
+use rdma_migration_protocol::limits::{COMMANDS_MAX, CONTROL_BUFFER_BYTES, heap_bytes_max};
 use rdma_migration_protocol::source::{Source, SourceConfig};
 use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{
@@ -32,8 +32,9 @@ use host::{Host, QueuePair, Work};
 use lie::{Lie, without_tail};
 use owners::{DestinationOwner, Plan, SourceOwner};
 
-/// More steps than any plan takes.
-const STEPS_MAX: usize = 4000;
+/// More steps than any plan takes, with a message of a lie in it whose commands are all carried out
+/// and undone.
+const STEPS_MAX: usize = 4000 + 2 * COMMANDS_MAX;
 /// More deadlines than two sides have on the way to their ends.
 const DEADLINES_MAX: usize = 60;
 
