@@ -18,7 +18,7 @@ BANDWIDTH = 10 << 30
 DOWNTIME_MS = 10
 # Of the clock by which the kernel counts processor time.
 TICKS_A_SECOND = 100
-TRACES = ("-trace", "qemu_rdma*", "-trace", "rdma*")
+TRACES = ("qemu_rdma*", "rdma*")
 # A migration that has one of these statuses keeps it.
 ENDS = ("completed", "failed", "cancelled")
 
@@ -27,10 +27,10 @@ class Hypervisor:
     """A real QEMU with its QMP session. Its log is `NAME.log`."""
 
     def __init__(self, machine, name, installation, machine_type, arguments,
-                 memory_mib=GUEST_MEMORY_MIB, stop_at=(), traced=True):
+                 memory_mib=GUEST_MEMORY_MIB, stop_at=(), traces=TRACES):
         """Starts it. `arguments` come at the end of the command line.
 
-        `traced`: every RDMA trace event goes to its log, which costs it time.
+        `traces`: the trace events that go to its log; each costs it time.
         Once it has traced the texts `stop_at`, in this order, it is stopped until a SIGCONT.
         """
         self.name = name
@@ -44,7 +44,7 @@ class Hypervisor:
             "-accel", "tcg", "-machine", machine_type, "-m", memory_mib,
             "-nodefaults", "-no-user-config", "-net", "none", "-display", "none",
             "-qmp", f"unix:{self._socket},server=on,wait=off",
-            *(TRACES if traced else ()),
+            *(argument for event in traces for argument in ("-trace", event)),
             *arguments,
         )
         request = {"process": self.program.process, "path": self._socket, "within": QMP_WITHIN}
