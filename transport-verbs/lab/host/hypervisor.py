@@ -27,9 +27,10 @@ class Hypervisor:
     """A real QEMU with its QMP session. Its log is `NAME.log`."""
 
     def __init__(self, machine, name, installation, machine_type, arguments,
-                 memory_mib=GUEST_MEMORY_MIB, stop_at=(), traces=TRACES):
+                 memory_mib=GUEST_MEMORY_MIB, stop_at=(), traces=TRACES, before=()):
         """Starts it. `arguments` come at the end of the command line.
 
+        `before` goes before the program on its command line.
         `traces`: the trace events that go to its log; each costs it time.
         Once it has traced the texts `stop_at`, in this order, it is stopped until a SIGCONT.
         """
@@ -39,6 +40,7 @@ class Hypervisor:
         self._socket = f"/run/{name}.qmp"
         self.program = machine.start(
             name,
+            *before,
             *stopping(stop_at),
             *installation.command_line(),
             "-accel", "tcg", "-machine", machine_type, "-m", memory_mib,

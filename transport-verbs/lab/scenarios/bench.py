@@ -32,6 +32,8 @@ TCP_PORT = 5555
 RECORDING = f"{SCRATCH}/recording"
 CONNECTS = "rdma_start_outgoing_migration_after_rdma_source_init"
 CLOSES = "qemu_rdma_close"
+# As two hosts would be: each side has a processor of its own.
+ON = {"source": ("taskset", "--cpu-list", "0"), "destination": ("taskset", "--cpu-list", "1")}
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Bench:
         self._number += 1
         return Hypervisor(self.machine, f"{name}-{self._number}", self.installation,
                           self.machine_type, [*arguments, "-msg", "timestamp=on"], GUEST_MIB,
-                          traces=(CONNECTS, CLOSES))
+                          traces=(CONNECTS, CLOSES), before=ON[name])
 
     def record(self):
         """The guest as a recording, for our own source."""
@@ -125,9 +127,9 @@ class Bench:
         """What the link carries at 1 MiB a WRITE, in Gb/s."""
         measure = ["ib_write_bw", f"--port={WRITE_PORT}", "--iters=200", f"--size={CHUNK}",
                    "--report_gbits"]
-        server = self.machine.start("ib_write_bw", *measure)
+        server = self.machine.start("ib_write_bw", *ON["destination"], *measure)
         wait_for_tcp_listener(self.machine, WRITE_PORT)
-        finished = self.machine.run(*measure, self.address, within=120)
+        finished = self.machine.run(*ON["source"], *measure, self.address, within=120)
         server.wait(20)
         measured = re.search(rf"^ *{CHUNK} +200 +\S+ +(\S+)", finished.output, re.MULTILINE)
         if not measured:
@@ -159,7 +161,8 @@ class Bench:
     def ours_to_qemu(self, options):
         destination = self.waiting_guest(self.ours.uri, "--pin-all" in options)
         before = destination.processor_seconds()
-        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options)
+        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options,
+                                          before=ON["source"])
         pinned = 0
         while process.exit_code() is None:
             pinned = max(pinned, destination.pinned_mib())
@@ -172,8 +175,10 @@ class Bench:
 
     def ours_to_ours(self, options):
         self._number += 1
-        received = self.ours.receive(f"in-{self._number}", "--looking", "0")
-        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options)
+        received = self.ours.receive(f"in-{self._number}", "--looking", "0",
+                                     before=ON["destination"])
+        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options,
+                                          before=ON["source"])
         process.wait(ENDS_WITHIN)
         report = self.report(process)
         arrived = received.finish(ENDS_WITHIN)
