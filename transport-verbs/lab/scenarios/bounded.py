@@ -82,6 +82,7 @@ def ours_to_qemu(version, asking, lab):
     report = ended_report(process)
     given_back = report["control_messages"].get("UNREGISTER_REQUEST", 0)
     lab.check((given_back > 0) == asking, f"{given_back} times a span was to be given back")
+    lab.check(pinned > 0, "the destination was seen with memory pinned")
     lab.check((pinned <= PINNED_MIB_MAX) == asking, f"the destination had {pinned:.0f} MiB pinned")
     destination.wait_for_migration("completed", 30)
     destination.wait_for_run_state("paused", 20)
