@@ -18,16 +18,21 @@ def commit():
 
 
 def begin():
-    """Takes the commit that is checked out, and forgets what was. Where only tests were added to the
-    commit before, what was caught stays caught, and what was missed is tested anew."""
+    """Takes the commit that is checked out. Where only tests were added to the commit before, what was
+    caught stays caught. Else the first stage begins anew, and of the second stage's verdicts those stay
+    whose file has not changed. What was missed is tested anew in any case."""
     head = git("rev-parse", "HEAD")
-    if (STATE / "commit").exists() and only_tests_added(commit(), head):
-        noticed = [verdict for verdict in verdicts("alone").values() if verdict["verdict"] != "missed"]
-        write(STATE / "alone.jsonl", "".join(json.dumps(verdict) + "\n" for verdict in noticed))
-        say(f"{len(noticed)} verdicts of the second stage stay")
-    else:
-        for name in ("woven.jsonl", "alone.jsonl", "plan.json", "programs.json"):
+    before = commit() if (STATE / "commit").exists() else None
+    only_tests = before and only_tests_added(before, head)
+    changed = git("diff", "--name-only", before, head, "--", "protocol/src") if before else ""
+    stay = [verdict for name, verdict in verdicts("alone").items()
+            if before and verdict["verdict"] != "missed"
+            and name.partition(":")[0] not in changed.splitlines()]
+    if not only_tests:
+        for name in ("woven.jsonl", "plan.json", "programs.json"):
             (STATE / name).unlink(missing_ok=True)
+    write(STATE / "alone.jsonl", "".join(json.dumps(verdict) + "\n" for verdict in stay))
+    say(f"{len(stay)} verdicts of the second stage stay")
     write(STATE / "commit", head)
 
 

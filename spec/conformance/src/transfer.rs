@@ -50,6 +50,9 @@ pub struct Transfer {
     pub connect_nanoseconds: Option<u64>,
     /// From the connection to the end of the stream, or to the end of this side.
     pub nanoseconds: u64,
+    /// From the stop of the guest until everything had arrived, at a source whose guest runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime_nanoseconds: Option<u64>,
     /// Processor time of this process from then on, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor_nanoseconds: Option<u64>,
@@ -113,6 +116,12 @@ pub fn processor_time() -> Option<u64> {
     user.checked_add(system)?.checked_mul(TICK_NANOSECONDS)
 }
 
+/// Nanoseconds that the processors have spent on this process since [`processor_time`] gave `before`.
+#[must_use]
+pub fn processor_time_since(before: Option<u64>) -> Option<u64> {
+    processor_time()?.checked_sub(before?)
+}
+
 impl Transfer {
     /// What the machine and the statistics tell.
     #[must_use]
@@ -174,6 +183,10 @@ impl Transfer {
         let mode = if self.pin_all { "all RAM pinned" } else { "dynamic registration" };
         row("mode", mode.to_owned());
         row("time", format!("{:.3} s", time.as_secs_f64()));
+        if let Some(nanoseconds) = self.downtime_nanoseconds {
+            let time = Duration::from_nanos(nanoseconds);
+            row("downtime", format!("{:.3} s", time.as_secs_f64()));
+        }
         if let Some(nanoseconds) = self.processor_nanoseconds {
             let time = Duration::from_nanos(nanoseconds);
             row("processor time", format!("{:.2} s", time.as_secs_f64()));

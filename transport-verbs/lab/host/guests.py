@@ -2,7 +2,7 @@
 
 from host.guest_memory import patchwork
 from host.guest_program import MIB, option_rom
-from host.hypervisor import GUEST_MEMORY_MIB, Hypervisor
+from host.hypervisor import Hypervisor
 
 # The firmware works in low memory and, with 64 MiB of RAM, just below 48 MiB; the guest's program
 # writes from 12 to 16 MiB. Nothing touches what is put here.
@@ -14,25 +14,25 @@ ROM_FILE = "/run/lab/guest.rom"
 START_WITHIN = 30
 
 
-def running_guest(machine, installation, machine_type, name="source", stop_at=(),
-                  memory_mib=GUEST_MEMORY_MIB, patchwork_chunks=PATCHWORK_CHUNKS):
+def running_guest(machine, installation, machine_type, name="source",
+                  patchwork_chunks=PATCHWORK_CHUNKS, arguments=(), **options):
     """Starts a guest that writes to its RAM and has a patchwork in it. It runs on return.
 
-    `stop_at`, here and below: see `Hypervisor`.
+    `arguments` come at the end of the command line. `options`, here and below: see `Hypervisor`.
     """
     (machine.folder / "patchwork").write_bytes(patchwork(SEED, patchwork_chunks))
     loader = f"loader,file={PATCHWORK_FILE},addr={PATCHWORK_AT:#x},force-raw=on"
     guest = Hypervisor(machine, name, installation, machine_type,
-                       [*rom_arguments(machine), "-device", loader], memory_mib, stop_at)
+                       [*rom_arguments(machine), "-device", loader, *arguments], **options)
     guest.wait_for_ticks(1, START_WITHIN)
     return guest
 
 
 def waiting_guest(machine, installation, machine_type, uri, pin_all, name="destination",
-                  stop_at=(), memory_mib=GUEST_MEMORY_MIB):
+                  **options):
     """Starts an empty guest that listens for a migration, and stays paused after it."""
     guest = Hypervisor(machine, name, installation, machine_type,
-                       [*rom_arguments(machine), "-S", "-incoming", "defer"], memory_mib, stop_at)
+                       [*rom_arguments(machine), "-S", "-incoming", "defer"], **options)
     guest.allow_pin_all(pin_all)
     guest.command("migrate-incoming", {"uri": uri})
     return guest

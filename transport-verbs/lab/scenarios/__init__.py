@@ -2,6 +2,7 @@
 
 from scenarios import (
     bench,
+    bench_dirtying,
     bounded,
     capture,
     capture_ours,
@@ -30,4 +31,5 @@ ALL = (
     *conformance.SCENARIOS,
     *soak.SCENARIOS,
     *bench.SCENARIOS,
+    *bench_dirtying.SCENARIOS,
 )

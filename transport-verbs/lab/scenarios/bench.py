@@ -7,9 +7,8 @@ each other alone.
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from statistics import median
 
 from host.errors import LabError
 from host.guest_memory import CHUNK
@@ -18,6 +17,7 @@ from host.guests import rom_arguments
 from host.hypervisor import CONVENTIONAL_MEMORY, ENDS, Hypervisor
 from host.link import add_loopback, wait_for_tcp_listener
 from host.machine import SCRATCH
+from host.measured import Measured, measured_by, show
 from host.recorder import Ours, last_lines, report
 from host.scenario import Scenario
 
@@ -25,6 +25,8 @@ ROUNDS = 5
 GUEST_MIB = 256
 MACHINE_MEMORY_MIB = 4096
 MACHINE = "pc-q35"
+# How long a guest that runs may stop, to both implementations. It is what QEMU allows by itself.
+DOWNTIME_MAX_MS = 300
 ENDS_WITHIN = 180
 PAUSE = 0.05
 WRITE_PORT = 18515
@@ -32,22 +34,17 @@ TCP_PORT = 5555
 RECORDING = f"{SCRATCH}/recording"
 CONNECTS = "rdma_start_outgoing_migration_after_rdma_source_init"
 CLOSES = "qemu_rdma_close"
+TIMESTAMPS = ("-msg", "timestamp=on")
+# A peer of QEMU's answers one request of a batch; the rest then goes as with look-ahead.
+OURS = {
+    "chunk by chunk": ["--registration", "chunks"],
+    "spans": ["--registration", "spans"],
+    "look-ahead": ["--registration", "look-ahead"],
+    "batches": ["--registration", "batches"],
+    "pin-all": ["--pin-all"],
+}
 # As two hosts would be: each side has a processor of its own.
 ON = {"source": ("taskset", "--cpu-list", "0"), "destination": ("taskset", "--cpu-list", "1")}
-
-
-@dataclass
-class Measured:
-    """What a decade of discussion asked for. The guest stands still, so there is no downtime."""
-
-    # From the call for a connection to the completion of the last message; over TCP what QEMU says.
-    seconds: float
-    # Processor time of both sides.
-    processor_seconds: float
-    # The most memory that was pinned, at the source and at the destination.
-    pinned_mib: tuple
-    # From the first write to the completion of the last; None where nobody tells.
-    bulk_gbits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,9 @@ LOADED = (CONVENTIONAL_MEMORY, range(MIB, GUEST_MIB * MIB))
 
 
 class Bench:
-    """A machine in which the same guest moves again and again."""
+    """A machine in which the same guest moves again and again. It stands still meanwhile."""
+
+    runs = False
 
     def __init__(self, lab, version, guest):
         self.lab = lab
@@ -87,7 +86,7 @@ class Bench:
         self.machine_type = f"{MACHINE}-{version}"
         self._number = 0
 
-    def stopped_guest(self):
+    def leaving_guest(self):
         """A guest that never ran, with all its memory in place."""
         arguments = ["-S", *rom_arguments(self.machine)]
         for addresses in LOADED:
@@ -107,15 +106,18 @@ class Bench:
         return guest
 
     def _hypervisor(self, name, arguments):
-        self._number += 1
-        return Hypervisor(self.machine, f"{name}-{self._number}", self.installation,
-                          self.machine_type, [*arguments, "-msg", "timestamp=on"], GUEST_MIB,
+        return Hypervisor(self.machine, self.next_name(name), self.installation,
+                          self.machine_type, [*arguments, *TIMESTAMPS], GUEST_MIB,
                           traces=(CONNECTS, CLOSES), before=ON[name])
+
+    def next_name(self, name):
+        self._number += 1
+        return f"{name}-{self._number}"
 
     def record(self):
         """The guest as a recording, for our own source."""
         self.lab.step("record the guest")
-        source = self.stopped_guest()
+        source = self.leaving_guest()
         # It does not look which round brought what, so that all RAM is sent in one.
         received = self.ours.receive("recording", "--looking", "0")
         source.migrate(self.ours.uri)
@@ -137,12 +139,12 @@ class Bench:
         return float(measured[1])
 
     def qemu_to_qemu(self, uri, pin_all):
-        source = self.stopped_guest()
+        source = self.leaving_guest()
         destination = self.waiting_guest(uri, pin_all)
         sides = (source, destination)
         source.allow_pin_all(pin_all)
         before = sum(side.processor_seconds() for side in sides)
-        source.migrate(uri)
+        source.migrate(uri, DOWNTIME_MAX_MS)
         pinned = [0, 0]
         while (status := source.command("query-migrate").get("status")) not in ENDS:
             pinned = [max(most, side.pinned_mib()) for most, side in zip(pinned, sides)]
@@ -152,16 +154,18 @@ class Bench:
         destination.wait_for_migration("completed", 30)
         source.wait_for_run_state("postmigrate", 20)
         spent = sum(side.processor_seconds() for side in sides) - before
+        figures = source.command("query-migrate")
         seconds = (time_on_the_link(source) if uri == self.ours.uri else
-                   source.command("query-migrate")["total-time"] / 1000)
+                   figures["total-time"] / 1000)
         for side in sides:
             side.quit()
-        return Measured(seconds, spent, tuple(pinned))
+        return Measured(seconds, spent, tuple(pinned),
+                        downtime_ms=figures["downtime"] if self.runs else None)
 
     def ours_to_qemu(self, options):
         destination = self.waiting_guest(self.ours.uri, "--pin-all" in options)
         before = destination.processor_seconds()
-        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options,
+        process = self.ours.start_sending(RECORDING, self.next_name("out"), *options,
                                           before=ON["source"])
         pinned = 0
         while process.exit_code() is None:
@@ -171,20 +175,40 @@ class Bench:
         destination.wait_for_migration("completed", 30)
         spent = destination.processor_seconds() - before
         destination.quit()
-        return measured(report, spent, pinned, self.bulk_gbits(process))
+        return measured_by(report, spent, pinned, self.bulk_gbits(process))
 
     def ours_to_ours(self, options):
-        self._number += 1
-        received = self.ours.receive(f"in-{self._number}", "--looking", "0",
+        received = self.ours.receive(self.next_name("in"), "--looking", "0",
                                      before=ON["destination"])
-        process = self.ours.start_sending(RECORDING, f"out-{self._number}", *options,
+        process = self.ours.start_sending(RECORDING, self.next_name("out"), *options,
                                           before=ON["source"])
         process.wait(ENDS_WITHIN)
         report = self.report(process)
         arrived = received.finish(ENDS_WITHIN)
         self.machine.run("rm", "-r", received.folder)
-        return measured(report, arrived["processor_nanoseconds"] / 1e9,
-                        arrived["registered_bytes_peak"] / MIB, self.bulk_gbits(process))
+        return measured_by(report, arrived["processor_nanoseconds"] / 1e9,
+                           arrived["registered_bytes_peak"] / MIB, self.bulk_gbits(process))
+
+    def ways(self):
+        """Each by its name."""
+        return {
+            **self.ways_of_qemu(),
+            **{f"ours to QEMU, {name}": partial(self.ours_to_qemu, options)
+               for name, options in OURS.items()},
+            **self.ways_of_ours("look-ahead", "batches", "pin-all"),
+        }
+
+    def ways_of_qemu(self):
+        rdma = self.ours.uri
+        tcp = f"tcp:{self.address}:{TCP_PORT}"
+        return {
+            "QEMU to QEMU, TCP": partial(self.qemu_to_qemu, tcp, False),
+            "QEMU to QEMU, dynamic": partial(self.qemu_to_qemu, rdma, False),
+            "QEMU to QEMU, pin-all": partial(self.qemu_to_qemu, rdma, True),
+        }
+
+    def ways_of_ours(self, *names):
+        return {f"ours to ours, {name}": partial(self.ours_to_ours, OURS[name]) for name in names}
 
     def report(self, process):
         if process.exit_code() != 0:
@@ -216,69 +240,23 @@ def time_on_the_link(source):
     return float(end[1]) - float(begin[1])
 
 
-def measured(report, other_seconds, other_pinned, bulk_gbits):
-    seconds = (report["connect_nanoseconds"] + report["nanoseconds"]) / 1e9
-    return Measured(seconds, report["processor_nanoseconds"] / 1e9 + other_seconds,
-                    (report["registered_bytes_peak"] / MIB, other_pinned), bulk_gbits)
-
-
-def ways(bench):
-    rdma = bench.ours.uri
-    ours = {"chunk by chunk": ["--registration", "chunks"],
-            "spans": ["--registration", "spans"],
-            "look-ahead": ["--registration", "look-ahead"],
-            "pin-all": ["--pin-all"]}
-    return {
-        "QEMU to QEMU, TCP": partial(bench.qemu_to_qemu, f"tcp:{bench.address}:{TCP_PORT}", False),
-        "QEMU to QEMU, dynamic": partial(bench.qemu_to_qemu, rdma, False),
-        "QEMU to QEMU, pin-all": partial(bench.qemu_to_qemu, rdma, True),
-        **{f"ours to QEMU, {name}": partial(bench.ours_to_qemu, options)
-           for name, options in ours.items()},
-        **{f"ours to ours, {name}": partial(bench.ours_to_ours, ours[name])
-           for name in ("look-ahead", "pin-all")},
-    }
-
-
 def measure(version, guest, lab):
     bench = Bench(lab, version, guest)
     bench.record()
+    take_turns(bench, version, guest.name, lab)
+
+
+def take_turns(bench, version, guest, lab):
+    """Moves the guest by every way in turn, and again, and shows what that took."""
     rounds = lab.wishes.rounds or ROUNDS
-    results, bandwidths = {name: [] for name in ways(bench)}, []
+    results, bandwidths = {name: [] for name in bench.ways()}, []
     for number in range(1, rounds + 1):
         lab.step(f"round {number} of {rounds}: ib_write_bw")
         bandwidths.append(bench.write_bandwidth())
-        for name, way in ways(bench).items():
+        for name, way in bench.ways().items():
             lab.step(f"round {number} of {rounds}: {name}")
             results[name].append(way())
-    show(lab, version, guest, results, bandwidths)
-
-
-def show(lab, version, guest, results, bandwidths):
-    """A table for people, and everything for programs."""
-    everything = {"qemu": version, "guest": guest.name, "guest_mib": GUEST_MIB,
-                  "ib_write_bw_gbits": bandwidths,
-                  "ways": {name: [asdict(run) for run in runs] for name, runs in results.items()}}
-    (lab.folder / "bench.json").write_text(json.dumps(everything, indent=1) + "\n")
-    baseline = median(run.seconds for run in results["QEMU to QEMU, dynamic"])
-    lines = [f"QEMU {version}, {GUEST_MIB} MiB, {guest.name}, ib_write_bw "
-             f"{median(bandwidths):.2f} Gb/s", "",
-             "| way | s, median | s, least to most | of QEMU dynamic | processor s | pinned MiB | "
-             "writes, Gb/s |",
-             "|---|---|---|---|---|---|---|"]
-    for name, runs in results.items():
-        seconds = sorted(run.seconds for run in runs)
-        processor = median(run.processor_seconds for run in runs)
-        pinned = [median(run.pinned_mib[side] for run in runs) for side in (0, 1)]
-        bulk = [run.bulk_gbits for run in runs if run.bulk_gbits]
-        lines.append(f"| {name} | {median(seconds):.2f} | {seconds[0]:.2f} to {seconds[-1]:.2f} | "
-                     f"{median(seconds) / baseline:.2f} | {processor:.2f} | "
-                     f"{pinned[0]:.0f} + {pinned[1]:.0f} | "
-                     f"{f'{median(bulk):.2f}' if bulk else ''} |")
-    table = "\n".join(lines) + "\n"
-    (lab.folder / "bench.md").write_text(table)
-    print(table, flush=True)
-    ahead = median(run.seconds for run in results["ours to QEMU, look-ahead"])
-    lab.note(f"look-ahead {ahead / baseline:.2f} of QEMU dynamic, table in bench.md")
+    show(lab, f"QEMU {version}, {GUEST_MIB} MiB, {guest}", results, bandwidths)
 
 
 SCENARIOS = tuple(

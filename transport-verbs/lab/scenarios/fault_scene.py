@@ -87,7 +87,8 @@ class Scene:
 
     def source(self, stop_at=(), name="source"):
         self.lab.step("start QEMU")
-        return running_guest(self.machine, self.installation, self.machine_type, name, stop_at)
+        return running_guest(self.machine, self.installation, self.machine_type, name,
+                             stop_at=stop_at)
 
     def destination(self, port=PORT, pin_all=False, stop_at=()):
         self.lab.step("start QEMU")

@@ -1,6 +1,7 @@
 //! `rdma-migration migrate --transport verbs`: one side of the migration of the synthetic guest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdma_migration_conformance::dialogue::Side;
 use rdma_migration_conformance::guest_memory::GuestMemory;
@@ -10,7 +11,9 @@ use rdma_migration_conformance::observed::{Observed, Observer};
 use rdma_migration_conformance::rdma_address::RdmaAddress;
 use rdma_migration_conformance::receive::{Recorder, Wishes};
 use rdma_migration_conformance::recording::{Layout, Limits};
-use rdma_migration_conformance::transfer::{Transfer, TransferredBlock, sha256_of_block};
+use rdma_migration_conformance::transfer::{
+    Transfer, TransferredBlock, processor_time, processor_time_since, sha256_of_block,
+};
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::address::BlockIndex;
 use rdma_migration_protocol::deadline::Timeouts;
@@ -75,7 +78,10 @@ fn leave(
     verbs::describe_connection(&mut transfer, &host);
     transfer.pin_all = departure.pin_all;
     transfer.rounds = usize::try_from(departure.rounds).unwrap_or(usize::MAX);
-    transfer.nanoseconds = u64::try_from(departure.time.as_nanos()).unwrap_or(u64::MAX);
+    transfer.processor_nanoseconds = departure.processor_nanoseconds;
+    transfer.connect_nanoseconds = departure.connect.map(nanoseconds);
+    transfer.nanoseconds = nanoseconds(departure.time);
+    transfer.downtime_nanoseconds = departure.downtime.map(nanoseconds);
     transfer.stream_sha256 = Some(sha256(&departure.stream));
     let blocks = departure.blocks.into_iter().map(|block| (block.name, block.length));
     transfer.blocks = digests(blocks, &host);
@@ -104,7 +110,9 @@ fn arrive(
     });
     let mut recorder = Recorder::new(wishes, Arc::clone(&interruption.flag), Incoming::new());
     let mut observed = Observed { inner: host, observer: &mut observer };
+    let before = processor_time();
     drive(&mut destination, &mut observed, &mut recorder);
+    let spent = processor_time_since(before);
     let ended = recorder.released().unwrap_or_else(|| observed.now());
     let host = observed.inner;
     let mut transfer = Transfer::of(recorder.closed(), recorder.failure(), observer.statistics());
@@ -114,7 +122,8 @@ fn arrive(
     transfer.pin_all = recorder.negotiated().is_some_and(|negotiated| negotiated.pin_all);
     transfer.rounds = recorder.rounds().len();
     let time = recorder.began().map(|began| ended.since(began)).unwrap_or_default();
-    transfer.nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    transfer.nanoseconds = nanoseconds(time);
+    transfer.processor_nanoseconds = spent;
     transfer.stream_sha256 = Some(sha256(recorder.stream()));
     let blocks = recorder.layout().map(|layout: &Layout| layout.blocks.clone());
     let blocks = blocks.into_iter().flatten().map(|block| (block.name, block.length));
@@ -133,6 +142,10 @@ fn digests(
         TransferredBlock { name, bytes, sha256 }
     });
     digests.collect()
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -12,7 +12,9 @@ use rdma_migration_conformance::recording::{
     Layout, Limits, Manifest, RecordingError, Round, STREAM_BYTES_MAX_DEFAULT, Writer,
 };
 use rdma_migration_conformance::size::Size;
-use rdma_migration_conformance::transfer::{Transfer, TransferredBlock, processor_time};
+use rdma_migration_conformance::transfer::{
+    Transfer, TransferredBlock, processor_time, processor_time_since,
+};
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::connection::Negotiated;
 use rdma_migration_protocol::deadline::Timeouts;
@@ -128,7 +130,7 @@ fn receive(
     let mut observed = Observed { inner: host, observer: &mut observer };
     let before = processor_time();
     drive(&mut destination, &mut observed, &mut recorder);
-    let spent = verbs::spent_since(before);
+    let spent = processor_time_since(before);
     let ended = observed.now();
     let host = observed.inner;
     let ram_bytes = recorder.layout().and_then(Layout::ram_bytes).unwrap_or_default();

@@ -13,7 +13,9 @@ use rdma_migration_conformance::recording::{
 use rdma_migration_conformance::registrations::Registrations;
 use rdma_migration_conformance::send::{Player, Progress};
 use rdma_migration_conformance::size::{Rate, Size};
-use rdma_migration_conformance::transfer::{Transfer, TransferredBlock, processor_time};
+use rdma_migration_conformance::transfer::{
+    Transfer, TransferredBlock, processor_time, processor_time_since,
+};
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::connection::{Negotiated, PinAllOffer};
 use rdma_migration_protocol::deadline::Timeouts;
@@ -141,7 +143,7 @@ fn send(
     let ended = observed.now();
     let host = observed.inner;
     let mut transfer = transfer(recording, &player, &observer, ended, &host);
-    transfer.processor_nanoseconds = verbs::spent_since(before);
+    transfer.processor_nanoseconds = processor_time_since(before);
     drop(player);
     Ok(arguments.verbs.show(&transfer, observer))
 }

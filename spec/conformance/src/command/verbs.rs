@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rdma_migration_conformance::dialogue::{Dialogue, Side};
 use rdma_migration_conformance::observed::Observer;
 use rdma_migration_conformance::size::Size;
-use rdma_migration_conformance::transfer::{Transfer, processor_time};
+use rdma_migration_conformance::transfer::Transfer;
 use rdma_migration_conformance::verbs_host::VerbsHost;
 use rdma_migration_protocol::ram::ChunkSize;
 use rdma_migration_transport_verbs::preflight::check_locked_memory;
@@ -171,11 +171,6 @@ impl Drop for BytesBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
-}
-
-/// Processor time of this process since it was so much, in nanoseconds.
-pub(super) fn spent_since(before: Option<u64>) -> Option<u64> {
-    processor_time()?.checked_sub(before?)
 }
 
 /// A line on standard error, above whatever bar is there.

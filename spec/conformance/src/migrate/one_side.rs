@@ -9,6 +9,7 @@ use rdma_migration_protocol::connection::{Closed, PinAllOffer};
 use rdma_migration_protocol::deadline::Timeouts;
 use rdma_migration_protocol::error::Misuse;
 use rdma_migration_protocol::source::{Source, SourceConfig};
+use rdma_migration_protocol::time::Instant;
 use rdma_migration_protocol::transport::{BlockingTransport, drive};
 
 use super::guest::{self, GuestBlock};
@@ -17,6 +18,7 @@ use super::progress::Progress;
 use super::source_owner::{GaveUp, SourceOwner};
 use super::workload::Workload;
 use super::{Plan, failure_of};
+use crate::transfer::{processor_time, processor_time_since};
 
 /// A guest that has left, or not.
 #[derive(Clone, Debug)]
@@ -31,8 +33,14 @@ pub struct Departure {
     pub pin_all: bool,
     /// Rounds of RAM.
     pub rounds: u32,
-    /// From the first call to the end of this side.
+    /// From the first call to the connection.
+    pub connect: Option<Duration>,
+    /// From the connection until everything had arrived, or to the end of this side.
     pub time: Duration,
+    /// From the stop of the guest until everything had arrived.
+    pub downtime: Option<Duration>,
+    /// Processor time of this process meanwhile, where the system tells.
+    pub processor_nanoseconds: Option<u64>,
     /// The RAM blocks, in the order of their indices.
     pub blocks: Vec<GuestBlock>,
     /// All of the stream.
@@ -83,15 +91,22 @@ pub fn depart<H: Host + BlockingTransport, P: Progress>(
         timeouts: Timeouts::for_guest(blocks.iter().map(|block| block.length).sum()),
         ..SourceConfig::default()
     }))?;
+    let before = processor_time();
     drive(&mut source, host, &mut owner);
+    let processor_nanoseconds = processor_time_since(before);
     let outcome = owner.outcome();
+    let end = outcome.handed_over.unwrap_or_else(|| host.now());
+    let since = |(later, earlier): (Instant, Instant)| later.since(earlier);
     let gave_up = outcome.gave_up.map(|reason| reason.to_string());
     Ok(Departure {
         failure: failure_of(outcome.closed.as_ref(), gave_up),
         interrupted: outcome.gave_up == Some(GaveUp::Interrupted),
         pin_all: outcome.negotiated.is_some_and(|negotiated| negotiated.pin_all),
         rounds: outcome.rounds,
-        time: outcome.began.map(|began| host.now().since(began)).unwrap_or_default(),
+        connect: outcome.connected.zip(outcome.began).map(since),
+        time: outcome.connected.map(|connected| end.since(connected)).unwrap_or_default(),
+        downtime: outcome.handed_over.zip(outcome.stopped).map(since),
+        processor_nanoseconds,
         closed: outcome.closed.clone(),
         stream: owner.stream().to_vec(),
         blocks,

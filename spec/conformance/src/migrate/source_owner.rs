@@ -48,8 +48,12 @@ pub(super) struct SourceOutcome {
     pub(super) negotiated: Option<Negotiated>,
     /// When the migration began.
     pub(super) began: Option<Instant>,
+    /// When the connection was made.
+    pub(super) connected: Option<Instant>,
     /// When the guest was stopped for good.
     pub(super) stopped: Option<Instant>,
+    /// When everything had arrived.
+    pub(super) handed_over: Option<Instant>,
     /// Rounds of RAM, the last one included.
     pub(super) rounds: u32,
     /// Why the owner gave up, if it did.
@@ -149,6 +153,7 @@ impl<P: Progress> SourceOwner<P> {
         match event {
             SourceEvent::Connected(negotiated) => {
                 self.outcome.negotiated = Some(negotiated);
+                self.outcome.connected = Some(port.now());
                 self.write(stream::setup(&self.blocks), Next::ExchangeBlocks);
             }
             // The window that opens with the RAM blocks stays empty, as QEMU leaves it.
@@ -161,7 +166,8 @@ impl<P: Progress> SourceOwner<P> {
                 self.write(state, Next::Finish);
             }
             SourceEvent::RoundFinished => self.begin_round(source, port),
-            SourceEvent::StreamWritable | SourceEvent::RamWritable | SourceEvent::HandedOver => {}
+            SourceEvent::HandedOver => self.outcome.handed_over = Some(port.now()),
+            SourceEvent::StreamWritable | SourceEvent::RamWritable => {}
             SourceEvent::Closed(closed) => self.outcome.closed = Some(closed),
         }
         Ok(())
