@@ -12,6 +12,7 @@ use rdma_migration_protocol::wire::{
 
 use crate::MIB;
 use crate::contest::{Amount, Contest, Contestant, Target};
+use crate::laid::{INPUT, Laid, OUTPUT};
 use crate::naive::{self, Plain};
 
 /// Messages that one run works through where each is a few bytes.
@@ -228,50 +229,53 @@ fn encoders<T: Command>(
 ) -> Vec<Contestant> {
     let plain: Vec<_> = values.iter().map(Command::plain).collect();
     let header = header_of(bytes);
-    let (values, wire) = (values.to_vec(), bytes.to_vec());
-    let (mut ours, mut theirs, mut copied) = (bytes.to_vec(), bytes.to_vec(), bytes.to_vec());
+    let (values, plain) = (Laid::new(values, INPUT), Laid::new(&plain, INPUT));
+    let wire = Laid::new(bytes, INPUT);
+    let [mut ours, mut theirs, mut copied] = [(); 3].map(|()| Laid::new(bytes, OUTPUT));
     vec![
         Contestant::new("protocol", move || {
-            black_box(message(black_box(&values)).encode(black_box(&mut ours)).is_ok());
+            black_box(message(black_box(&values[..])).encode(black_box(&mut ours[..])).is_ok());
         }),
         Contestant::new(NAIVE, move || {
             let (front, payload) = black_box(&mut theirs[..]).split_at_mut(HEADER_BYTES);
             black_box(&header).write(front);
-            naive::encode(black_box(&plain), payload);
+            naive::encode(black_box(&plain[..]), payload);
         }),
-        Contestant::new(COPY, move || black_box(&mut copied).copy_from_slice(black_box(&wire))),
+        Contestant::new(COPY, move || {
+            black_box(&mut copied[..]).copy_from_slice(black_box(&wire[..]));
+        }),
     ]
 }
 
 fn decoders<T: Command>(values: &[T], bytes: &[u8]) -> Vec<Contestant> {
-    let mut read = values.to_vec();
-    let mut plain = vec![T::Plain::default(); values.len()];
-    let (ours, theirs, wire) = (bytes.to_vec(), bytes.to_vec(), bytes.to_vec());
-    let mut copied = bytes.to_vec();
+    let mut read = Laid::new(values, OUTPUT);
+    let mut plain = Laid::new(&vec![T::Plain::default(); values.len()], OUTPUT);
+    let [ours, theirs, wire] = [(); 3].map(|()| Laid::new(bytes, INPUT));
+    let mut copied = Laid::new(bytes, OUTPUT);
     vec![
-        Contestant::new("protocol", move || decode_into(black_box(&ours), black_box(&mut read))),
+        Contestant::new("protocol", move || {
+            decode_into(black_box(&ours[..]), black_box(&mut read[..]));
+        }),
         Contestant::new(NAIVE, move || {
             let (front, payload) = black_box(&theirs[..]).split_at(HEADER_BYTES);
             black_box(naive::Header::read(front));
-            naive::decode(payload, black_box(&mut plain));
+            naive::decode(payload, black_box(&mut plain[..]));
         }),
-        Contestant::new(COPY, move || black_box(&mut copied).copy_from_slice(black_box(&wire))),
+        Contestant::new(COPY, move || {
+            black_box(&mut copied[..]).copy_from_slice(black_box(&wire[..]));
+        }),
     ]
 }
 
 /// Parses a message and stores each of its commands.
 ///
 /// # Panics
-/// If the bytes are no message of that kind.
+/// If the bytes are no message of that kind, or there is no room for its commands.
 pub fn decode_into<T: Command>(bytes: &[u8], values: &mut [T]) {
     let message = Message::parse(bytes).expect("it is well-formed");
     let received = T::of(&message).expect("it is of that kind");
-    let mut values = values.iter_mut();
-    received.iter().for_each(|received| {
-        if let Some(value) = values.next() {
-            *value = received;
-        }
-    });
+    let values = &mut values[..received.len()];
+    received.iter().enumerate().for_each(|(at, received)| values[at] = received);
 }
 
 /// The bytes of a message.

@@ -7,6 +7,7 @@ pub mod contest;
 pub mod cpu_time;
 pub mod desk;
 pub mod destination;
+pub mod laid;
 pub mod machines;
 pub mod migrations;
 pub mod naive;
