@@ -157,6 +157,7 @@ impl Source {
             self.keys = core::mem::take(&mut self.keys).bounded(bounded, chunks_max);
         }
         // Nothing is allocated any more once the guest's RAM moves.
+        self.requested.reserve(self.config.registration.requests_max());
         self.queue.reserve();
         self.writes.reserve();
         self.outgoing.reserve();

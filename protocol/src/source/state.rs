@@ -84,6 +84,14 @@ pub(super) struct Requested {
     pub(super) one_at_a_time: bool,
 }
 
+impl Requested {
+    /// Allocates all that messages of so many requests will ever need.
+    pub(super) fn reserve(&mut self, requests: usize) {
+        self.requests.reserve_exact(requests);
+        self.regions.reserve_exact(requests);
+    }
+}
+
 impl Source {
     /// Whether messages can be exchanged.
     pub(super) const fn is_connected(&self) -> bool {
