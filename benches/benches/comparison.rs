@@ -21,7 +21,7 @@ const TURN: Duration = Duration::from_millis(2);
 const CONTEST: Duration = Duration::from_millis(600);
 
 /// Turns of a contest, at least and at most.
-const TURNS: (usize, usize) = (5, 101);
+const TURNS: (usize, usize) = (21, 101);
 
 fn main() {
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
