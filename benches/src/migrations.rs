@@ -34,7 +34,7 @@ pub const COPY_OF_CHUNKS: &str = "memcpy by chunks";
 pub const CONTESTS: [fn() -> Contest; 5] = [
     || contest("1 GiB, all RAM pinned", None, Fill::Full, 0, true),
     || contest("1 GiB, dynamic, spans with look-ahead", LOOK_AHEAD, Fill::Full, 0, true),
-    || contest("1 GiB, dynamic, chunk by chunk", Some(Registration::Chunks), Fill::Full, 0, false),
+    || contest("1 GiB, dynamic, chunk by chunk", Some(Registration::Chunks), Fill::Full, 0, true),
     || contest("1 GiB, dynamic, 90 % zero", LOOK_AHEAD, Fill::NineOfTenChunksZero, 0, false),
     || contest("1 GiB, all RAM pinned, 4 rounds more of 1 page in 16", None, Fill::Full, 4, false),
 ];
