@@ -28,9 +28,11 @@ fn main() {
     arrays();
     zero_scan();
     machines();
-    for (name, registration) in
-        [("all RAM pinned", None), ("look-ahead", Some(Registration::default()))]
-    {
+    for (name, registration) in [
+        ("all RAM pinned", None),
+        ("look-ahead", Some(Registration::default())),
+        ("chunk by chunk", Some(Registration::Chunks)),
+    ] {
         let mut ram = Ram::without_bytes(CHUNKS << 20);
         path(&format!("migration of {CHUNKS} chunks without bytes, {name}"), || {
             migrate(&mut ram, registration, Vec::new());

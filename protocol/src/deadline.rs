@@ -166,6 +166,22 @@ impl Waits {
     const fn contain(self, reason: TimeoutReason) -> bool {
         self.0 & reason.bit() != 0
     }
+
+    /// Those that are in one of the two and not in the other.
+    const fn differing(self, other: Self) -> Self {
+        Self(self.0 ^ other.0)
+    }
+
+    /// Each of them, with its place in [`TimeoutReason::ALL`].
+    fn iter(self) -> impl Iterator<Item = (usize, TimeoutReason)> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let at = usize::try_from(left.trailing_zeros()).ok()?;
+            let reason = *TimeoutReason::ALL.get(at)?;
+            left &= !reason.bit();
+            Some((at, reason))
+        })
+    }
 }
 
 /// The deadlines of the waits that are under way, one a reason at the most.
@@ -175,7 +191,7 @@ impl Waits {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Deadlines {
     at: [Option<Instant>; TimeoutReason::COUNT],
-    /// The waits that have a deadline: most calls find that they are the right ones.
+    /// The waits that have a deadline: most calls find that they are the right ones, or all but one.
     armed: Waits,
 }
 
@@ -184,24 +200,19 @@ impl Deadlines {
     //= spec/text/10-errors.md#bounded-waits
     //# [ERR-1] Every wait for the peer MUST have a deadline.
     pub(crate) fn arm(&mut self, waits: Waits, timeouts: &Timeouts, now: Instant) {
-        if waits == self.armed {
-            return;
+        for (place, reason) in waits.differing(self.armed).iter() {
+            if let Some(at) = self.at.get_mut(place) {
+                *at = waits.contain(reason).then(|| now.after(timeouts.of(reason)));
+            }
         }
         self.armed = waits;
-        for (at, reason) in self.at.iter_mut().zip(TimeoutReason::ALL) {
-            *at = match (waits.contain(reason), *at) {
-                (true, Some(deadline)) => Some(deadline),
-                (true, None) => Some(now.after(timeouts.of(reason))),
-                (false, _) => None,
-            };
-        }
     }
 
     /// Something that this wait was for has come; what is still due gets the full time again.
     pub(crate) fn progress(&mut self, reason: TimeoutReason) {
         self.armed = self.armed.with(reason, false);
-        for (at, each) in self.at.iter_mut().zip(TimeoutReason::ALL) {
-            if each == reason {
+        for (place, _) in Waits::default().with(reason, true).iter() {
+            if let Some(at) = self.at.get_mut(place) {
                 *at = None;
             }
         }
@@ -209,11 +220,8 @@ impl Deadlines {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<(Instant, TimeoutReason)> {
-        if self.armed == Waits::default() {
-            return None;
-        }
-        let pending = self.at.iter().zip(TimeoutReason::ALL);
-        pending.filter_map(|(at, reason)| at.map(|at| (at, reason))).min()
+        let pending = self.armed.iter();
+        pending.filter_map(|(place, reason)| Some(((*self.at.get(place)?)?, reason))).min()
     }
 
     /// The wait that has come to its end, if one has.
@@ -248,6 +256,13 @@ mod tests {
         assert_eq!(deadlines.next(), Some((later.after(timeouts.response), TimeoutReason::Ready)));
         deadlines.arm(waits(&[]), &timeouts, later);
         assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn waits_name_their_reasons_in_order_each_with_its_place() {
+        let all = waits(&TimeoutReason::ALL);
+        assert!(all.iter().eq(TimeoutReason::ALL.into_iter().enumerate()));
+        assert_eq!(all.differing(all).iter().next(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use rdma_migration_protocol::time::Instant;
 
@@ -11,7 +11,11 @@ use rdma_migration_protocol::time::Instant;
 pub(crate) struct Agenda<E> {
     now: Instant,
     added: u64,
-    entries: BinaryHeap<Reverse<Entry<E>>>,
+    /// What was added for a later instant than that at which it was added.
+    later: BinaryHeap<Reverse<Entry<E>>>,
+    /// What was added for the present instant: after everything of [`Self::later`] that was added for
+    /// it, when it was not yet the present.
+    due: VecDeque<E>,
 }
 
 #[derive(Debug)]
@@ -43,7 +47,7 @@ impl<E> Ord for Entry<E> {
 
 impl<E> Agenda<E> {
     pub(crate) fn new() -> Self {
-        Self { now: Instant::ORIGIN, added: 0, entries: BinaryHeap::new() }
+        Self { now: Instant::ORIGIN, added: 0, later: BinaryHeap::new(), due: VecDeque::new() }
     }
 
     pub(crate) const fn now(&self) -> Instant {
@@ -52,8 +56,10 @@ impl<E> Agenda<E> {
 
     /// Adds an event; one in the past happens now.
     pub(crate) fn add(&mut self, at: Instant, event: E) {
-        let at = at.max(self.now);
-        self.entries.push(Reverse(Entry { at, number: self.added, event }));
+        if at <= self.now {
+            return self.due.push_back(event);
+        }
+        self.later.push(Reverse(Entry { at, number: self.added, event }));
         self.added += 1;
     }
 
@@ -63,15 +69,17 @@ impl<E> Agenda<E> {
 
     /// When the next event happens.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.entries.peek().map(|Reverse(entry)| entry.at)
+        let due = (!self.due.is_empty()).then_some(self.now);
+        due.or_else(|| self.later.peek().map(|Reverse(entry)| entry.at))
     }
 
     /// The next event that happens no later than `until`, with the clock set to its instant.
     pub(crate) fn take(&mut self, until: Instant) -> Option<E> {
-        if self.next()? > until {
-            return None;
+        let next = self.next().filter(|next| *next <= until)?;
+        if self.later.peek().is_none_or(|Reverse(entry)| entry.at > next) {
+            return self.due.pop_front();
         }
-        let Reverse(entry) = self.entries.pop()?;
+        let Reverse(entry) = self.later.pop()?;
         self.now = entry.at;
         Some(entry.event)
     }
@@ -96,6 +104,21 @@ mod tests {
         let taken: Vec<_> = core::iter::from_fn(|| agenda.take(at(9))).collect();
         assert_eq!(taken, ["first", "second", "third"]);
         assert_eq!(agenda.now(), at(5));
+    }
+
+    #[test]
+    fn what_waited_for_an_instant_comes_before_what_is_added_at_it() {
+        let at = Instant::from_nanoseconds;
+        let mut agenda = Agenda::new();
+        agenda.add(at(5), "first");
+        agenda.add(at(5), "second");
+        assert_eq!(agenda.take(at(5)), Some("first"));
+        agenda.add(at(5), "third");
+        agenda.add(at(6), "fifth");
+        agenda.add(at(2), "fourth");
+        assert_eq!((agenda.next(), agenda.take(at(4))), (Some(at(5)), None));
+        let taken: Vec<_> = core::iter::from_fn(|| agenda.take(at(9))).collect();
+        assert_eq!(taken, ["second", "third", "fourth", "fifth"]);
     }
 
     #[test]

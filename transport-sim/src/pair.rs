@@ -178,7 +178,8 @@ where
 
 /// Whether a side has anything to do: it was woken, or a deadline of its own has come.
 fn is_due<M: Machine>(machine: &M, fabric: &mut Fabric, side: Side) -> bool {
-    if machine.poll_timeout().is_some_and(|(deadline, _)| deadline <= fabric.now()) {
+    let now = fabric.now();
+    if !fabric.is_awake(side) && machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
         fabric.rouse(side);
     }
     fabric.is_awake(side)

@@ -77,7 +77,7 @@ pub(crate) enum Event {
     /// The last byte of what a side transmits has left.
     Departed { from: Side, ticket: u64 },
     /// A transmission has arrived.
-    Arrived { to: Side, transmission: Transmission },
+    Arrived { to: Side, transmission: Box<Transmission> },
     /// An acknowledgement has arrived.
     Acknowledged { to: Side, sequence: u64 },
     /// A refusal has arrived.
@@ -274,7 +274,7 @@ impl Fabric {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Departed { from, ticket } => self.departed(from, ticket),
-            Event::Arrived { to, transmission } => self.arrived(to, transmission),
+            Event::Arrived { to, transmission } => self.arrived(to, *transmission),
             Event::Acknowledged { to, sequence } => self.acknowledged(to, sequence),
             Event::Refused { to, sequence, refusal } => self.refused(to, sequence, refusal),
             Event::RetryDue { side } => self.retry_due(side),

@@ -308,7 +308,8 @@ impl Fabric {
         let one_way = self.config.cost.one_way();
         self.recorder.departed(from, &transmission, now, one_way, copies);
         for _ in 0..copies {
-            let event = Event::Arrived { to: from.peer(), transmission: transmission.clone() };
+            let transmission = Box::new(transmission.clone());
+            let event = Event::Arrived { to: from.peer(), transmission };
             self.agenda.add_after(one_way, event);
         }
         if copies == 0 {

@@ -11,7 +11,8 @@ from host.recorder import Ours, last_lines
 from host.recorder import report as ended_report
 from host.scenario import Scenario
 from scenarios.ours_to_ours import compare_counts, ended
-from scenarios.qemu_to_qemu import TICKS_AFTERWARDS, finish
+from scenarios.qemu_and_ours import goes_on
+from scenarios.qemu_to_qemu import finish
 
 GUEST_MIB = 256
 BOUND_MIB = 16
@@ -89,14 +90,7 @@ def ours_to_qemu(version, asking, lab):
     destination.wait_for_run_state("paused", 20)
     keeps_to_the_bound(lab, report)
     lab.check(report["bytes_written"] > 4 * BOUND_MIB * MIB, "far more than the bound was written")
-    lab.step("compare memory")
-    recording.compare_memory(destination)
-    lab.step("resume")
-    lab.check(destination.ticks() == ticks, "the guest is where it stopped")
-    destination.command("cont")
-    destination.wait_for_run_state("running", 20)
-    destination.wait_for_ticks(TICKS_AFTERWARDS, 30)
-    destination.quit()
+    goes_on(lab, recording, destination, ticks)
     lab.note(f"{report['bytes_written'] >> 20} MiB written, {report['registrations']} registrations, "
              f"{given_back} given back, at most {report['registered_bytes_peak'] >> 20} MiB pinned, "
              f"and {pinned:.0f} MiB by QEMU")

@@ -29,6 +29,11 @@ def ours_to_qemu(peers, lab):
     ticks = source.ticks()
     source.quit()
     destination = play(lab, machine, ours, recording, peers)
+    goes_on(lab, recording, destination, ticks)
+
+
+def goes_on(lab, recording, destination, ticks):
+    """The destination has the RAM that was recorded, and the guest runs from where it stopped."""
     lab.step("compare memory")
     recording.compare_memory(destination)
     lab.step("resume")
